@@ -1,0 +1,75 @@
+/** `bench` measures this machine. */
+import { type Command, defineCommand, defineGroup } from "../command.ts";
+import { CommandError, InterruptedError } from "../errors.ts";
+import { formatRate } from "../format.ts";
+import { type BenchKind, benchKinds, type BenchMeasurement } from "../local.ts";
+import { defaulting, optional } from "../options.ts";
+import type { JsonObject } from "../proto_json.ts";
+import { imageSize, integer, text } from "../values.ts";
+
+const summaries: Readonly<Record<BenchKind, string>> = {
+  kernels: "Measures the kernels of a network one by one",
+  train: "Measures training steps",
+  infer: "Measures inference",
+  rpc: "Measures calls to a server",
+};
+
+export const benchCommand = defineGroup(
+  "bench",
+  "Measures this machine; each measurement is one line",
+  benchKinds.map(benchKindCommand),
+);
+
+function benchKindCommand(kind: BenchKind): Command {
+  return defineCommand({
+    name: kind,
+    summary: summaries[kind],
+    options: {
+      model: defaulting(text("NAME"), "lm-resnet-20", "The network"),
+      "batch-size": defaulting(integer("N", { minimum: 1 }), "64", "Images a step"),
+      image: defaulting(imageSize(), "32x32x3", "The network's input"),
+      classes: defaulting(integer("N", { minimum: 1 }), "10", "The classes it tells apart"),
+      runs: defaulting(integer("N", { minimum: 1 }), "5", "How often each case is measured"),
+      filter: optional(text("TEXT"), "Only the cases whose name contains this"),
+    },
+    async run({ values }, { context, output }) {
+      const interruption = new AbortController();
+      const removeHandler = context.onInterrupt(() => interruption.abort());
+      let measured = 0;
+      try {
+        const measurements = context.local.bench(kind, {
+          model: values.model,
+          batchSize: values["batch-size"],
+          image: values.image,
+          classes: values.classes,
+          runs: values.runs,
+          filter: values.filter,
+          signal: interruption.signal,
+        });
+        for await (const measurement of measurements) {
+          measured++;
+          output.object(measurementJson(measurement));
+          output.lines(measurementLine(measurement));
+        }
+      } finally {
+        removeHandler();
+      }
+      if (interruption.signal.aborted) throw new InterruptedError();
+      if (measured === 0) throw new CommandError(`No case of bench ${kind} has "${values.filter ?? ""}" in its name`);
+      return 0;
+    },
+  });
+}
+
+function measurementJson({ benchmark, median, unit, runs, adapter, ...rest }: BenchMeasurement): JsonObject {
+  const { minimum, maximum } = rest;
+  return { benchmark, case: rest.case, median, unit, runs, adapter, minimum, maximum };
+}
+
+function measurementLine({ benchmark, median, unit, runs, adapter, ...rest }: BenchMeasurement): string {
+  const { minimum, maximum } = rest;
+  const range = minimum === undefined || maximum === undefined
+    ? ""
+    : `, ${formatRate(minimum)} to ${formatRate(maximum)}`;
+  return `${benchmark}  ${rest.case}  ${formatRate(median)} ${unit}  (median of ${runs}${range}; ${adapter})`;
+}

@@ -1,0 +1,119 @@
+/** `datasets` lists, describes and imports data sets. */
+import { resolve } from "node:path";
+import { type Dataset, DatasetSchema } from "../../gen/mod.ts";
+import { defineClientCommand, defineGroup } from "../command.ts";
+import { CommandError } from "../errors.ts";
+import { formatCount, formatShape } from "../format.ts";
+import { optional } from "../options.ts";
+import { messageToJson } from "../proto_json.ts";
+import { formatFields, formatTable } from "../table.ts";
+import { imageSize } from "../values.ts";
+
+const listCommand = defineClientCommand({
+  name: "list",
+  summary: "Lists the data sets",
+  options: {},
+  async run(_invocation, { connection, output }) {
+    const { datasets } = await connection.catalog.listDatasets({}, connection.quick);
+    for (const dataset of datasets) output.object(messageToJson(DatasetSchema, dataset));
+    output.lines(...formatTable(
+      [
+        { title: "NAME" },
+        { title: "IMAGE" },
+        { title: "CLASSES", align: "right" },
+        { title: "TRAIN", align: "right" },
+        { title: "TEST", align: "right" },
+        { title: "DESCRIPTION" },
+      ],
+      datasets.map((dataset) => [
+        dataset.name,
+        imageText(dataset),
+        formatCount(dataset.classNames.length),
+        formatCount(dataset.trainImages),
+        formatCount(dataset.testImages),
+        dataset.description,
+      ]),
+    ));
+    return 0;
+  },
+});
+
+const describeCommand = defineClientCommand({
+  name: "describe",
+  summary: "Shows one data set",
+  options: {},
+  positionals: { placeholder: "NAME", minimum: 1, maximum: 1 },
+  async run({ positionals: [name] }, { connection, output }) {
+    const { datasets } = await connection.catalog.listDatasets({}, connection.quick);
+    const dataset = datasets.find((candidate) => candidate.name === name);
+    if (dataset === undefined) {
+      throw new CommandError(
+        `Cannot find data set "${name}": there are ${datasets.map((candidate) => candidate.name).join(", ")}`,
+      );
+    }
+    output.object(messageToJson(DatasetSchema, dataset));
+    output.lines(...formatFields(datasetFields(dataset)));
+    return 0;
+  },
+});
+
+const importCommand = defineClientCommand({
+  name: "import",
+  summary:
+    "Registers a CIFAR archive or folder, or a folder SPLIT/CLASS/*.png|jpg, that lies where the server can read",
+  options: { image: optional(imageSize(), "What images of a folder are scaled to (default: 32x32x3)") },
+  positionals: { placeholder: "NAME PATH", minimum: 2, maximum: 2 },
+  async run({ values, positionals: [name, path] }, { connection, output }) {
+    const request = { name, path: await serverPath(path), image: values.image };
+    for await (const { kind } of connection.catalog.importDataset(request)) {
+      if (kind.case === "progress") {
+        const { imagesDone, imagesTotal } = kind.value;
+        output.progress.update({ done: imagesDone, total: imagesTotal, text: `imported ${imagesDone}/${imagesTotal}` });
+      }
+      if (kind.case === "dataset") {
+        output.object(messageToJson(DatasetSchema, kind.value));
+        output.lines(...formatFields(datasetFields(kind.value)));
+        return 0;
+      }
+    }
+    throw new CommandError("The server ended the import without a data set");
+  },
+});
+
+export const datasetsCommand = defineGroup("datasets", "Lists, describes and imports data sets", [
+  listCommand,
+  describeCommand,
+  importCommand,
+]);
+
+/** What is here is named in full, for the server stands elsewhere; what isn't may be in the server's data folder. */
+async function serverPath(path: string): Promise<string> {
+  try {
+    await Deno.stat(path);
+    return resolve(path);
+  } catch {
+    return path;
+  }
+}
+
+function datasetFields(dataset: Dataset): [string, string][] {
+  return [
+    ["data set", dataset.name],
+    ["description", dataset.description],
+    ["images", `${formatCount(dataset.trainImages)} to train, ${formatCount(dataset.testImages)} to test`],
+    ["size", imageText(dataset)],
+    ["classes", dataset.classNames.join(", ")],
+    ["mean", dataset.mean.map(toDigits).join(", ")],
+    ["deviation", dataset.standardDeviation.map(toDigits).join(", ")],
+    ["crop padding", String(dataset.cropPadding)],
+    ["mirrored", dataset.horizontalFlip ? "yes" : "no"],
+  ];
+}
+
+function imageText({ image }: Dataset): string {
+  return image === undefined ? "" : formatShape([image.height, image.width, image.channels]);
+}
+
+function toDigits(value: number): string {
+  return value.toFixed(4);
+}

@@ -1,0 +1,92 @@
+/** `models` lists the networks and describes one. */
+import {
+  type LayerDescription,
+  type ModelDescription,
+  ModelDescriptionSchema,
+  ModelFamilySchema,
+  TransitionSchema,
+} from "../../gen/mod.ts";
+import { defineClientCommand, defineGroup } from "../command.ts";
+import { enumChoice } from "../enum_choice.ts";
+import { CommandError } from "../errors.ts";
+import { formatCount, formatShape } from "../format.ts";
+import { defaulting, optional } from "../options.ts";
+import { messageToJson } from "../proto_json.ts";
+import { formatFields, formatTable } from "../table.ts";
+import { imageSize, integer } from "../values.ts";
+
+const listCommand = defineClientCommand({
+  name: "list",
+  summary: "Lists the families of networks",
+  options: {},
+  async run(_invocation, { connection, output }) {
+    const { families } = await connection.catalog.listModels({}, connection.quick);
+    for (const family of families) output.object(messageToJson(ModelFamilySchema, family));
+    output.lines(...formatTable(
+      [{ title: "FAMILY" }, { title: "SCHEME" }, { title: "EXAMPLES" }, { title: "DESCRIPTION" }],
+      families.map(({ pattern, scheme, examples, description }) => [pattern, scheme, examples.join(" "), description]),
+    ));
+    return 0;
+  },
+});
+
+const describeCommand = defineClientCommand({
+  name: "describe",
+  summary: "Shows a network layer by layer, with exact counts of parameters and multiply-adds",
+  options: {
+    image: defaulting(imageSize(), "32x32x3", "The network's input"),
+    classes: defaulting(integer("N", { minimum: 1 }), "10", "The classes it tells apart"),
+    transition: optional(
+      enumChoice(TransitionSchema),
+      "How a multi-step network begins a stage (default: the family's)",
+    ),
+  },
+  positionals: { placeholder: "NAME", minimum: 1, maximum: 1 },
+  async run({ values, positionals }, { connection, output }) {
+    const { model } = await connection.catalog.describeModel({
+      model: { name: positionals[0], transition: values.transition },
+      input: values.image,
+      classes: values.classes,
+    }, connection.quick);
+    if (model === undefined) throw new CommandError("The server's answer has no model");
+    output.object(messageToJson(ModelDescriptionSchema, model));
+    output.lines(...formatFields(modelFields(model)), "", ...layerTable(model.layers));
+    return 0;
+  },
+});
+
+export const modelsCommand = defineGroup("models", "Lists the networks and describes one", [
+  listCommand,
+  describeCommand,
+]);
+
+function modelFields(model: ModelDescription): [string, string][] {
+  const { input } = model;
+  return [
+    ["model", model.name],
+    ["scheme", model.scheme],
+    ["input", input === undefined ? "" : formatShape([input.height, input.width, input.channels])],
+    ["classes", formatCount(model.classes)],
+    ["parameters", formatCount(model.parameters)],
+    ["multiply-adds", formatCount(model.multiplyAdds)],
+  ];
+}
+
+function layerTable(layers: readonly LayerDescription[]): string[] {
+  return formatTable(
+    [
+      { title: "LAYER" },
+      { title: "KIND" },
+      { title: "OUTPUT", align: "right" },
+      { title: "PARAMETERS", align: "right" },
+      { title: "MULTIPLY-ADDS", align: "right" },
+    ],
+    layers.map(({ name, kind, outputShape, parameters, multiplyAdds }) => [
+      name,
+      kind,
+      formatShape(outputShape),
+      formatCount(parameters),
+      formatCount(multiplyAdds),
+    ]),
+  );
+}

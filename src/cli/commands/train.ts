@@ -1,0 +1,88 @@
+/** `train` starts a run and shows it. */
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import { PrecisionSchema, type TrainingConfigSchema, TransitionSchema } from "../../gen/mod.ts";
+import { type ClientSession, defineClientCommand } from "../command.ts";
+import { enumChoice } from "../enum_choice.ts";
+import { CommandError } from "../errors.ts";
+import { startRun } from "../follow_run.ts";
+import { flag, optional, type OptionValues, required } from "../options.ts";
+import { runSummaryJson, runSummaryLine } from "../run_view.ts";
+import { showRun } from "../show_run.ts";
+import { bigInteger, decimal, integer, listOf, text, trueOrFalse } from "../values.ts";
+
+const options = {
+  model: required(text("NAME"), 'The network: "./multistep models list" names the families'),
+  dataset: required(text("NAME"), 'The data set: "./multistep datasets list" names them'),
+  epochs: optional(integer("N", { minimum: 1 }), "Passes over the training images (default: 1)"),
+  "batch-size": optional(integer("N", { minimum: 1 }), "Images a step (default: 64)"),
+  lr: optional(decimal("X"), "Learning rate (default: 0.1)"),
+  momentum: optional(decimal("X", { below: 1 }), "Of stochastic gradient descent (default: 0.9)"),
+  "weight-decay": optional(decimal("X"), "Of all weights (default: 0.0001)"),
+  "decay-multistep-coefficients": optional(
+    trueOrFalse(),
+    "Whether weight decay applies to the multi-step coefficients k (default: true)",
+  ),
+  milestones: optional(listOf(integer("EPOCH")), "Epochs, counted from 0, at whose start the rate is multiplied"),
+  factor: optional(decimal("X"), "By what it is multiplied (default: 0.1)"),
+  seed: optional(bigInteger("N"), "Of weights, order and augmentation (default: 0)"),
+  "limit-train": optional(integer("N", { minimum: 1 }), "Train on the first N images only"),
+  "limit-test": optional(integer("N", { minimum: 1 }), "Evaluate on the first N images only"),
+  "label-smoothing": optional(decimal("X", { below: 1 }), "Of the loss (default: 0)"),
+  "crop-padding": optional(integer("N"), "Pixels of padding before the random crop (default: the data set's)"),
+  "horizontal-flip": optional(trueOrFalse(), "Mirror half of the images (default: the data set's)"),
+  transition: optional(enumChoice(TransitionSchema), "How a multi-step network begins a stage (default: the family's)"),
+  precision: optional(enumChoice(PrecisionSchema), "Of the arithmetic (default: f32)"),
+  "evaluate-every": optional(integer("N"), "Evaluate after every N epochs; 0: only after the last (default: 1)"),
+  detach: flag("Print the run's name and leave it to itself"),
+};
+
+export const trainCommand = defineClientCommand({
+  name: "train",
+  summary: "Trains a network on a data set; the run goes on when this command is interrupted",
+  options,
+  run({ values }, session) {
+    const config = trainingConfig(values);
+    if (values.detach) return startDetached(config, session);
+    return showRun(session, (follow) => startRun(session.connection, config, follow), {
+      totalEpochs: values.epochs ?? 1,
+    });
+  },
+});
+
+function trainingConfig(values: OptionValues<typeof options>): MessageInitShape<typeof TrainingConfigSchema> {
+  return {
+    model: { name: values.model, transition: values.transition },
+    dataset: values.dataset,
+    epochs: values.epochs,
+    batchSize: values["batch-size"],
+    seed: values.seed,
+    limitTrain: values["limit-train"],
+    limitTest: values["limit-test"],
+    optimizer: {
+      learningRate: values.lr,
+      momentum: values.momentum,
+      weightDecay: values["weight-decay"],
+      decayMultistepCoefficients: values["decay-multistep-coefficients"],
+    },
+    schedule: { milestones: values.milestones, factor: values.factor },
+    labelSmoothing: values["label-smoothing"],
+    augmentation: { cropPadding: values["crop-padding"], horizontalFlip: values["horizontal-flip"] },
+    precision: values.precision,
+    evaluateEveryEpochs: values["evaluate-every"],
+  };
+}
+
+/** Waits only until the server has the run. */
+async function startDetached(
+  config: MessageInitShape<typeof TrainingConfigSchema>,
+  { connection, output }: ClientSession,
+): Promise<number> {
+  for await (const event of startRun(connection, config)) {
+    const { run } = await connection.training.getRun({ name: event.run }, connection.quick);
+    if (run === undefined) break;
+    output.object(runSummaryJson(run));
+    output.lines(runSummaryLine(run), `To watch it: ./multistep watch ${run.name}`);
+    return 0;
+  }
+  throw new CommandError("The server ended the stream before the run began");
+}

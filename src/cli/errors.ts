@@ -1,0 +1,62 @@
+/** The ways a command ends other than well, and the words it ends with. */
+import { Code, ConnectError } from "@connectrpc/connect";
+
+/** The command line was wrong: exit code 2. The message fits one line. */
+export class UsageError extends Error {
+  override readonly name = "UsageError";
+}
+
+/** The command could not do its work: exit code 1. The message fits one line. */
+export class CommandError extends Error {
+  override readonly name = "CommandError";
+}
+
+/** The user asked to stop: exit code 130, as shells report a program that Ctrl-C ended. The message may have lines. */
+export class InterruptedError extends Error {
+  override readonly name = "InterruptedError";
+  constructor(message = "Interrupted") {
+    super(message);
+  }
+}
+
+/** Whether a call ended because the server or the way to it went away, so that calling again may help. */
+export function isConnectionLoss(error: unknown): boolean {
+  if (!(error instanceof ConnectError)) return false;
+  if (error.cause instanceof Error && "syscall" in error.cause) return true;
+  switch (error.code) {
+    case Code.Unavailable:
+    case Code.Aborted:
+    // What the transport makes of a connection that closes under a stream.
+    case Code.Canceled:
+      return true;
+    case Code.Internal:
+      return error.rawMessage.includes("missing status");
+    default:
+      return false;
+  }
+}
+
+/** Whether no server could be reached at all, as against one that answers "unavailable". */
+export function isUnreachable(error: unknown): boolean {
+  return error instanceof ConnectError && error.code === Code.Unavailable && error.cause instanceof Error;
+}
+
+/** What went wrong in a call to the server at `address`, for a user. */
+export function describeCallFailure(error: ConnectError, address: string): string {
+  if (isUnreachable(error)) {
+    return `No server answers at ${address} (${error.rawMessage}): start one with ` +
+      `"./multistep serve --listen ${address}", or name another with --server HOST:PORT`;
+  }
+  if (error.code === Code.DeadlineExceeded) return `The server at ${address} did not answer in time`;
+  // Without a cause, "unavailable" is the server's own word.
+  if (isConnectionLoss(error) && error.code !== Code.Unavailable) {
+    return `Lost the connection to ${address}: ${error.rawMessage}`;
+  }
+  // A server that speaks no gRPC ends up here too, with the transport's words.
+  return error.rawMessage || `The server at ${address} answered ${Code[error.code]}`;
+}
+
+/** A message from elsewhere may have several. */
+export function oneLine(text: string): string {
+  return text.trim().replace(/\s*\n\s*/g, " ");
+}

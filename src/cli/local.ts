@@ -1,0 +1,104 @@
+/**
+ * What the command line needs from the process it runs in, rather than from a
+ * server over gRPC. The client imports neither server nor engine; whoever
+ * calls `runCli` puts these in.
+ *
+ * An error that one of these throws is shown by its message alone, so it must
+ * be fit for a user, on one line.
+ */
+import type { ImageSize } from "./values.ts";
+
+export interface LocalCommands {
+  /**
+   * Starts a server that listens when the promise settles.
+   * @throws where the address is in use, the data folder unusable, or no adapter there.
+   */
+  serve(options: ServeOptions): Promise<LocalServer>;
+  /** Looks at the machine; what is wrong goes into the report, not into an exception. */
+  doctor(): Promise<DoctorReport>;
+  /** Measures, telling each result when it is there; an aborted signal ends the iteration. */
+  bench(kind: BenchKind, options: BenchOptions): AsyncIterable<BenchMeasurement>;
+  /** Writes a few images of the demo's test split into `folder`, which exists, as PNG files. */
+  exampleImages(folder: string): Promise<ExampleImage[]>;
+}
+
+export interface ServeOptions {
+  /** "HOST:PORT"; port 0 takes a free one. */
+  readonly listen: string;
+  readonly dataDir: string;
+  /** Folders beside the data folder that data sets may be imported from. */
+  readonly importFolders: readonly string[];
+  /** Takes the server's log, one line of JSON at a time, without its line break. */
+  readonly log: (line: string) => void;
+}
+
+export interface LocalServer {
+  /** "HOST:PORT" as a client dials it. */
+  readonly address: string;
+  /** Ends runs and calls in order, then frees everything. */
+  close(): Promise<void>;
+}
+
+export interface DoctorReport {
+  /** Of Multistep and of Deno. */
+  readonly version: string;
+  readonly denoVersion: string;
+  /** "linux x86_64". */
+  readonly platform: string;
+  /** Absent where no adapter was found. */
+  readonly adapter?: DoctorAdapter;
+  readonly checks: readonly DoctorCheck[];
+}
+
+export interface DoctorAdapter {
+  readonly vendor: string;
+  readonly architecture: string;
+  readonly device: string;
+  readonly description: string;
+  /** Whether it runs on the CPU, as Mesa's llvmpipe does. */
+  readonly software: boolean;
+  readonly features: readonly string[];
+  readonly limits: Readonly<Record<string, number>>;
+}
+
+/** `warning`: works, but less well than it could; `failed`: training or serving does not work. */
+export interface DoctorCheck {
+  readonly name: string;
+  readonly status: "ok" | "warning" | "failed";
+  readonly message: string;
+  /** What to do about it. */
+  readonly remedy?: string;
+}
+
+export const benchKinds = ["kernels", "train", "infer", "rpc"] as const;
+export type BenchKind = typeof benchKinds[number];
+
+export interface BenchOptions {
+  readonly model: string;
+  readonly batchSize: number;
+  readonly image: ImageSize;
+  readonly classes: number;
+  /** How often each case is measured. */
+  readonly runs: number;
+  /** Only cases whose name contains this. */
+  readonly filter?: string;
+  readonly signal: AbortSignal;
+}
+
+export interface BenchMeasurement {
+  readonly benchmark: string;
+  readonly case: string;
+  readonly median: number;
+  /** Of the median: "images/s", "GFLOP/s", "ms". */
+  readonly unit: string;
+  readonly runs: number;
+  readonly adapter: string;
+  readonly minimum?: number;
+  readonly maximum?: number;
+}
+
+export interface ExampleImage {
+  readonly path: string;
+  /** The class it belongs to. */
+  readonly label: string;
+}

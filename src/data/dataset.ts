@@ -1,0 +1,71 @@
+/** What a data set is, to those who use one and to the readers that make one. */
+
+/** Of one image; values are bytes, row by row, channels last. */
+export interface ImageSize {
+  readonly height: number;
+  readonly width: number;
+  readonly channels: 1 | 3;
+}
+
+export type Split = "train" | "test";
+export const SPLITS: readonly Split[] = ["train", "test"];
+
+export interface DatasetDescription extends ImageSize {
+  readonly name: string;
+  /** For people: what it is, how it was split, what was left out. */
+  readonly description: string;
+  readonly classNames: readonly string[];
+  readonly images: Readonly<Record<Split, number>>;
+  /** A channel's, of values scaled to 0..1, over the training images. */
+  readonly mean: readonly number[];
+  readonly standardDeviation: readonly number[];
+  /** Pixels of zero padding before the random crop, unless training is told otherwise. */
+  readonly cropPadding: number;
+  readonly horizontalFlip: boolean;
+}
+
+/** `pixels`: count x height x width x channels bytes (NHWC); `labels`: count class indices. */
+export interface LabelledImages {
+  readonly count: number;
+  readonly pixels: Uint8Array;
+  readonly labels: Uint32Array;
+}
+
+/** The mean and the standard deviation of each channel, of values scaled to 0..1. */
+export interface Normalisation {
+  readonly mean: readonly number[];
+  readonly standardDeviation: readonly number[];
+}
+
+/** What a reader has found: the facts known beforehand, and the images one chunk after another. */
+export interface ImageSource {
+  readonly size: ImageSize;
+  readonly classNames: readonly string[];
+  /** At most so many; fewer where `read` leaves some out. */
+  readonly images: Readonly<Record<Split, number>>;
+  /** Undefined: computed from the training images. */
+  readonly normalisation?: Normalisation;
+  readonly cropPadding: number;
+  readonly horizontalFlip: boolean;
+  /** Chunks of about a mebibyte; the order is part of the data set. @throws {DatasetError} */
+  read(split: Split, signal: AbortSignal): AsyncIterable<LabelledImages>;
+  /** The description's text, asked for when both splits have been read. */
+  describe(images: Readonly<Record<Split, number>>): string;
+}
+
+/** How far a reader gathers images before it hands them on. */
+export const CHUNK_BYTES = 1 << 20;
+
+export function imageBytes(size: ImageSize): number {
+  return size.height * size.width * size.channels;
+}
+
+/** "32x32x3": height, width, channels. */
+export function formatSize(size: ImageSize): string {
+  return `${size.height}x${size.width}x${size.channels}`;
+}
+
+/** "8,000" */
+export function formatCount(count: number): string {
+  return count.toLocaleString("en-US");
+}

@@ -1,0 +1,79 @@
+import type { ImageSize, ImageSource } from "../dataset.ts";
+import { formatSize } from "../dataset.ts";
+import { DatasetError } from "../errors.ts";
+import { CIFAR_LAYOUTS, cifarFiles, openCifar } from "./cifar.ts";
+import { openCifarArchive } from "./cifar_archive.ts";
+import { isTrainFolder, openImageFolder } from "./image_folder.ts";
+import { refusePickle, refusePickledFiles } from "./pickle.ts";
+import type { SourceEntry } from "./source_tree.ts";
+import { ofSource, SourceTree } from "./source_tree.ts";
+
+/** What images of an image folder are scaled to where nothing else is said. */
+const DEFAULT_SIZE: ImageSize = { height: 32, width: 32, channels: 3 };
+
+export interface OpenOptions {
+  /** Parts left out are the source's own, or for an image folder the default's. */
+  readonly size: Partial<ImageSize>;
+  /** An existing empty folder for files that have to be unpacked. */
+  readonly scratch: string;
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Opens a file or folder as what it is found to be: an archive or a folder of CIFAR-10 or CIFAR-100, or a folder of
+ * images a class.
+ *
+ * @throws {DatasetError} `invalid`, saying what would be accepted
+ */
+export async function openSource(path: string, options: OpenOptions): Promise<ImageSource> {
+  const { isFile, isDirectory } = await ofSource(path, () => Deno.stat(path));
+  if (isFile) return withOwnSize(await openCifarArchive(path, options), options.size);
+  if (!isDirectory) {
+    throw new DatasetError("invalid", `Cannot import ${path}: it is neither a file nor a folder`);
+  }
+
+  const tree = await SourceTree.open(path);
+  refusePickle(tree.root.name);
+  const top = await tree.list();
+  // An image folder's classes may have any names, CIFAR's files too.
+  if (top.some(isTrainFolder)) return openImageFolder(tree, { ...DEFAULT_SIZE, ...options.size });
+  const cifar = await openCifarFolder(tree, tree.root, top);
+  if (cifar) return withOwnSize(cifar, options.size);
+  for (const entry of top.filter(({ kind }) => kind === "folder")) {
+    refusePickle(entry.name);
+    if (!CIFAR_LAYOUTS.some(({ folder }) => folder === entry.name)) continue;
+    const source = await openCifarFolder(tree, entry, await tree.list(entry));
+    if (source) return withOwnSize(source, options.size);
+  }
+  const layouts = CIFAR_LAYOUTS.map(({ folder }) => folder).join(", ");
+  throw new DatasetError(
+    "invalid",
+    `Cannot tell what the folder holds: must have train/<class>/<image> and test/<class>/<image>, ` +
+      `or be one of ${layouts}`,
+  );
+}
+
+async function openCifarFolder(
+  tree: SourceTree,
+  folder: SourceEntry,
+  entries: readonly SourceEntry[],
+): Promise<ImageSource | undefined> {
+  const names = new Set(entries.filter(({ kind }) => kind === "file").map(({ name }) => name));
+  refusePickledFiles(names);
+  const layout = CIFAR_LAYOUTS.find((candidate) =>
+    candidate.folder === folder.name || cifarFiles(candidate).some((file) => names.has(file))
+  );
+  return layout && await openCifar(tree, folder, layout);
+}
+
+/** @throws {DatasetError} where another size is asked for than the source has */
+function withOwnSize(source: ImageSource, wanted: Partial<ImageSize>): ImageSource {
+  const asked = { ...source.size, ...wanted };
+  if (formatSize(asked) !== formatSize(source.size)) {
+    throw new DatasetError(
+      "invalid",
+      `Cannot scale this data set to ${formatSize(asked)}: its images are ${formatSize(source.size)}`,
+    );
+  }
+  return source;
+}

@@ -1,0 +1,211 @@
+import { join } from "node:path";
+import { packDataset } from "./cache/packed_writer.ts";
+import { PackedDataset } from "./cache/packed_reader.ts";
+import { removeAbandonedStaging, StagingFolder } from "./cache/staging.ts";
+import type { DatasetDescription, ImageSize, ImageSource, LabelledImages, Split } from "./dataset.ts";
+import { asStorageError, DatasetError, isNotFound, UnknownDatasetError } from "./errors.ts";
+import { targetSizeProblem } from "./images/limits.ts";
+import { openSource } from "./readers/detect.ts";
+import { MNIST_ORIGIN, openMnist } from "./readers/mnist.ts";
+
+interface BuiltIn {
+  /** A packed copy of another origin is out of date. */
+  readonly origin: string;
+  open(): Promise<ImageSource>;
+}
+
+const BUILT_IN: ReadonlyMap<string, BuiltIn> = new Map([["mnist", { origin: MNIST_ORIGIN, open: openMnist }]]);
+
+const NAME = /^[a-z0-9][a-z0-9-]{0,63}$/;
+const NAME_RULE = "must be 1 to 64 lower-case letters, digits and hyphens, and not begin with a hyphen";
+const ORIGIN = "import";
+
+export interface ImportOptions {
+  /** What images of an image folder are scaled to, whatever their proportions; default 32x32x3. */
+  readonly height?: number;
+  readonly width?: number;
+  readonly channels?: number;
+  /** Aborted: the import stops, leaves nothing behind and throws the signal's reason. */
+  readonly signal?: AbortSignal;
+  /** Images done and in all. */
+  onProgress?(done: number, total: number): void;
+}
+
+/**
+ * The data sets of a data folder: the built-in ones, packed when first asked for, and those imported. Each lies packed
+ * in `datasets/<name>`. Several registries, in several threads, may use one data folder.
+ */
+export class DatasetRegistry {
+  readonly #root: string;
+  /** Built-in data sets that are being opened or packed. */
+  readonly #opening = new Map<string, Promise<PackedDataset>>();
+
+  constructor(dataDir: string) {
+    this.#root = join(dataDir, "datasets");
+  }
+
+  /**
+   * All data sets that are whole, by name; `describe` tells what is wrong with another.
+   *
+   * @throws {DatasetError} `storage`
+   */
+  async list(): Promise<DatasetDescription[]> {
+    const descriptions: DatasetDescription[] = [];
+    for (const name of await this.#names()) {
+      try {
+        descriptions.push(await this.describe(name));
+      } catch (error) {
+        const isDamaged = error instanceof DatasetError && error.kind === "damaged";
+        const isGone = error instanceof UnknownDatasetError;
+        if (!isDamaged && !isGone) throw error;
+      }
+    }
+    return descriptions;
+  }
+
+  /**
+   * @throws {UnknownDatasetError}
+   * @throws {DatasetError} `damaged` or `storage`
+   */
+  async describe(name: string): Promise<DatasetDescription> {
+    return (await this.#open(name)).manifest.description;
+  }
+
+  /**
+   * Reads all of a split into memory. A built-in data set that turns out damaged is packed again.
+   *
+   * @throws {UnknownDatasetError}
+   * @throws {DatasetError} `damaged` or `storage`
+   */
+  async load(name: string, split: Split): Promise<LabelledImages> {
+    const packed = await this.#open(name);
+    const builtIn = BUILT_IN.get(name);
+    try {
+      return await packed.load(split);
+    } catch (error) {
+      if (!builtIn || !(error instanceof DatasetError) || error.kind !== "damaged") throw error;
+      await using staging = await this.#pack(name, builtIn);
+      await staging.publish({ replace: true });
+      return await (await this.#open(name)).load(split);
+    }
+  }
+
+  /**
+   * Packs a file or folder (see `openSource` for what is accepted) under a new name. It is registered when it is
+   * whole: failed, aborted or killed, it leaves no data set.
+   *
+   * @param source a path; whose paths may be imported is for the caller to decide
+   * @throws {DatasetError} `invalid`, `exists` or `storage`
+   */
+  async import(name: string, source: string, options: ImportOptions = {}): Promise<DatasetDescription> {
+    if (!NAME.test(name)) {
+      throw new DatasetError("invalid", `Cannot import as "${name.slice(0, 80)}": the name ${NAME_RULE}`);
+    }
+    const size = checkedSize(name, options);
+    const signal = options.signal ?? new AbortController().signal;
+    signal.throwIfAborted();
+    await this.#checkFree(name);
+    await removeAbandonedStaging(this.#root);
+
+    await using staging = await StagingFolder.create(this.#root, name);
+    const scratch = join(staging.path, "unpacked");
+    await inStorage(name, () => Deno.mkdir(scratch));
+    const images = await openSource(source, { size, scratch, signal });
+    const { onProgress } = options;
+    const description = await packDataset(images, staging.path, { name, origin: ORIGIN, signal, onProgress });
+    await inStorage(name, () => Deno.remove(scratch, { recursive: true }));
+    signal.throwIfAborted();
+    if (!(await staging.publish({ replace: false }))) throw nameTaken(name);
+    return description;
+  }
+
+  /** The built-in names and those of the folders, sorted. */
+  async #names(): Promise<string[]> {
+    const names = new Set(BUILT_IN.keys());
+    try {
+      for await (const entry of Deno.readDir(this.#root)) if (NAME.test(entry.name)) names.add(entry.name);
+    } catch (error) {
+      if (!isNotFound(error)) throw asStorageError(error, "Cannot read the folder of data sets");
+    }
+    return [...names].sort();
+  }
+
+  async #open(name: string): Promise<PackedDataset> {
+    const builtIn = BUILT_IN.get(name);
+    if (builtIn) return await this.#openBuiltIn(name, builtIn);
+    const packed = NAME.test(name) ? await PackedDataset.open(name, join(this.#root, name)) : undefined;
+    if (!packed) throw new UnknownDatasetError(name, await this.#names());
+    return packed;
+  }
+
+  #openBuiltIn(name: string, builtIn: BuiltIn): Promise<PackedDataset> {
+    const underWay = this.#opening.get(name);
+    if (underWay) return underWay;
+    const opening = this.#openOrPack(name, builtIn).finally(() => this.#opening.delete(name));
+    this.#opening.set(name, opening);
+    return opening;
+  }
+
+  async #openOrPack(name: string, builtIn: BuiltIn): Promise<PackedDataset> {
+    const current = await this.#openCurrent(name, builtIn);
+    if (current) return current;
+    await using staging = await this.#pack(name, builtIn);
+    // Where another thread was faster, its copy does as well: they are equal byte for byte.
+    if (!(await staging.publish({ replace: false })) && !(await this.#openCurrent(name, builtIn))) {
+      await staging.publish({ replace: true });
+    }
+    const packed = await this.#openCurrent(name, builtIn);
+    if (!packed) throw new DatasetError("storage", `Cannot find data set "${name}": it was removed while it was made`);
+    return packed;
+  }
+
+  /** Undefined where it is missing, damaged or out of date. */
+  async #openCurrent(name: string, { origin }: BuiltIn): Promise<PackedDataset | undefined> {
+    try {
+      const packed = await PackedDataset.open(name, join(this.#root, name));
+      return packed?.manifest.origin === origin ? packed : undefined;
+    } catch (error) {
+      if (error instanceof DatasetError && error.kind === "damaged") return undefined;
+      throw error;
+    }
+  }
+
+  async #pack(name: string, { origin, open }: BuiltIn): Promise<StagingFolder> {
+    await removeAbandonedStaging(this.#root);
+    const staging = await StagingFolder.create(this.#root, name);
+    try {
+      await packDataset(await open(), staging.path, { name, origin, signal: new AbortController().signal });
+      return staging;
+    } catch (error) {
+      await staging[Symbol.asyncDispose]();
+      throw error;
+    }
+  }
+
+  async #checkFree(name: string): Promise<void> {
+    if ((await this.#names()).includes(name)) throw nameTaken(name);
+  }
+}
+
+function nameTaken(name: string): DatasetError {
+  return new DatasetError("exists", `Cannot import as "${name}": there is a data set of that name`);
+}
+
+/** The parts that were given. */
+function checkedSize(name: string, { height, width, channels }: ImportOptions): Partial<ImageSize> {
+  const problem = targetSizeProblem({ height: height ?? 1, width: width ?? 1, channels: channels ?? 1 });
+  if (problem) throw new DatasetError("invalid", `Cannot import as "${name}": ${problem}`);
+  return {
+    ...(height !== undefined && { height }),
+    ...(width !== undefined && { width }),
+    ...((channels === 1 || channels === 3) && { channels }),
+  };
+}
+
+async function inStorage<T>(name: string, run: () => Promise<T>): Promise<T> {
+  try {
+    return await run();
+  } catch (error) {
+    throw asStorageError(error, `Cannot write data set "${name}"`);
+  }
+}

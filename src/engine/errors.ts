@@ -1,0 +1,23 @@
+import { DatasetError, UnknownDatasetError } from "../data/mod.ts";
+import { GpuError, MemoryLimitError, ShapeError } from "../gpu/mod.ts";
+import { CheckpointError, ModelError } from "../models/mod.ts";
+import { EngineError, type EngineErrorKind } from "./messages.ts";
+
+/** The one place where errors of data/, models/ and gpu/ become the engine's. */
+export function toEngineError(error: unknown): EngineError {
+  if (error instanceof EngineError) return error;
+  const message = error instanceof Error ? error.message : String(error);
+  return new EngineError(kindOf(error), message, { cause: error });
+}
+
+function kindOf(error: unknown): EngineErrorKind {
+  if (error instanceof UnknownDatasetError) return "not-found";
+  if (error instanceof ModelError || error instanceof ShapeError) return "invalid";
+  if (error instanceof DatasetError || error instanceof CheckpointError) return "invalid";
+  if (error instanceof MemoryLimitError) return "exhausted";
+  if (error instanceof GpuError) {
+    if (error.failure === "out-of-memory") return "exhausted";
+    if (error.failure === "unavailable") return "unavailable";
+  }
+  return "internal";
+}

@@ -1,0 +1,98 @@
+import type { DatasetDescription } from "../data/mod.ts";
+import { type GpuDevice, MemoryLimitError, type Plan } from "../gpu/mod.ts";
+import { EngineError, type TrainingConfig } from "./messages.ts";
+import { evaluationProgram, type NetworkShape, type Program, trainingProgram } from "./programs.ts";
+import { planProgram } from "./runner.ts";
+
+/** One program with its plan. */
+export interface Planned {
+  readonly program: Program;
+  readonly plan: Plan;
+}
+
+/** What a training run executes. */
+export interface TrainingPlans {
+  readonly full: Planned;
+  /** For the last batch of an epoch, where batches do not divide the images. */
+  readonly tail?: Planned;
+  readonly evaluation: Planned;
+  readonly evaluationBatch: number;
+}
+
+/** A network for the images of a data set. */
+export function shapeFor(config: TrainingConfig, dataset: DatasetDescription): NetworkShape {
+  return { model: config.model, images: dataset, classes: dataset.classNames.length };
+}
+
+/** Images of each split that a configuration uses. */
+export function imagesUsed(config: TrainingConfig, { images }: DatasetDescription) {
+  return {
+    train: Math.min(images.train, config.limitTrain ?? images.train),
+    test: Math.min(images.test, config.limitTest ?? images.test),
+  };
+}
+
+/**
+ * Plans everything a run needs.
+ * @throws {EngineError} `exhausted`, naming the largest batch that fits; `invalid` when a batch is larger than the split.
+ * @throws {ModelError} for an unknown network.
+ */
+export function planTraining(device: GpuDevice, config: TrainingConfig, dataset: DatasetDescription): TrainingPlans {
+  const used = imagesUsed(config, dataset);
+  const { batchSize } = config;
+  if (batchSize > used.train) {
+    throw new EngineError(
+      "invalid",
+      `Cannot train with batch size ${batchSize}: ${dataset.name} gives ${used.train} training images`,
+    );
+  }
+  if (used.test === 0) throw new EngineError("invalid", `Cannot train on ${dataset.name}: it has no test images`);
+  try {
+    return planWithin(device, config, dataset);
+  } catch (error) {
+    if (!(error instanceof MemoryLimitError)) throw error;
+    const largest = largestFittingBatch(device, config, dataset);
+    const advice = largest === 0 ? "not even one image fits" : `the largest batch that fits is ${largest}`;
+    throw new EngineError(
+      "exhausted",
+      `Cannot train ${config.model.name} with batch size ${batchSize}: ${error.message}; ${advice}`,
+      { cause: error },
+    );
+  }
+}
+
+function planWithin(device: GpuDevice, config: TrainingConfig, dataset: DatasetDescription): TrainingPlans {
+  const shape = shapeFor(config, dataset);
+  const used = imagesUsed(config, dataset);
+  const evaluationBatch = Math.min(config.batchSize, used.test);
+  const plan = (program: Program): Planned => ({ program, plan: planProgram(device, program) });
+  const remainder = used.train % config.batchSize;
+  const plans = {
+    full: plan(trainingProgram(shape, config, config.batchSize)),
+    tail: remainder > 0 ? plan(trainingProgram(shape, config, remainder)) : undefined,
+    evaluation: plan(evaluationProgram(shape, evaluationBatch)),
+    evaluationBatch,
+  };
+  const bytes = plans.full.plan.totalBytes + (plans.tail?.plan.workingBytes ?? 0) + plans.evaluation.plan.workingBytes;
+  if (bytes > (device.memoryBudget ?? Infinity)) throw new MemoryLimitError("A run", bytes, device.memoryBudget ?? 0);
+  return plans;
+}
+
+function largestFittingBatch(device: GpuDevice, config: TrainingConfig, dataset: DatasetDescription): number {
+  const fits = (batchSize: number) => {
+    try {
+      planWithin(device, { ...config, batchSize }, dataset);
+      return true;
+    } catch (error) {
+      if (error instanceof MemoryLimitError) return false;
+      throw error;
+    }
+  };
+  let [low, high] = [0, config.batchSize];
+  while (high - low > 1) {
+    const middle = Math.floor((low + high) / 2);
+    if (fits(middle)) low = middle;
+    else high = middle;
+  }
+  return low;
+}

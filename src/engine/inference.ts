@@ -1,0 +1,125 @@
+import type { Checkpoint } from "../models/mod.ts";
+import { readCheckpoint } from "./checkpoint_files.ts";
+import type { EngineContext } from "./context.ts";
+import { type CheckpointDescription, EngineError, type InferenceJob, type InferenceResult } from "./messages.ts";
+import { inferenceProgram } from "./programs.ts";
+import { loadNetwork, shapeOf, type TrainedNetwork } from "./trained_network.ts";
+
+/** Batch sizes that plans are made for: a request takes the smallest that holds it, a large one several of the last. */
+const BUCKETS = [1, 4, 16, 64] as const;
+/** Checkpoints whose networks stay on the GPU. */
+const CACHED = 4;
+
+interface Loaded {
+  readonly checkpoint: Checkpoint;
+  readonly networks: Map<number, Promise<TrainedNetwork>>;
+}
+
+/** Answers inference from checkpoints, keeping the networks last used on the GPU. */
+export class InferenceService {
+  readonly #context: EngineContext;
+  /** By path; least recently used first. Checkpoint files never change once they have their name. */
+  readonly #loaded = new Map<string, Promise<Loaded>>();
+  #busy: Promise<unknown> = Promise.resolve();
+
+  constructor(context: EngineContext) {
+    this.#context = context;
+  }
+
+  async describe(path: string): Promise<CheckpointDescription> {
+    const { checkpoint: { model, dataset } } = await this.#load(path);
+    const { name, height, width, channels, classNames } = dataset;
+    return { model, dataset: name, height, width, channels, classNames };
+  }
+
+  /**
+   * Probabilities of each image.
+   * @throws {EngineError} for a missing or damaged checkpoint, or pixels that are not of the network's size.
+   */
+  async infer(job: InferenceJob, signal: AbortSignal): Promise<InferenceResult> {
+    // One at a time: a network's staging buffers hold one batch.
+    const turn = this.#busy.then(() => {
+      signal.throwIfAborted();
+      return this.#inferNow(job);
+    });
+    this.#busy = turn.catch(() => {});
+    return await turn;
+  }
+
+  async #inferNow({ checkpoint: path, pixels, images }: InferenceJob): Promise<InferenceResult> {
+    const { checkpoint, networks } = await this.#load(path);
+    const { height, width, channels, classNames } = checkpoint.dataset;
+    const imageBytes = height * width * channels;
+    if (pixels.length !== images * imageBytes) {
+      throw new EngineError(
+        "invalid",
+        `Cannot infer: ${images} images of ${height}x${width}x${channels} are ${
+          images * imageBytes
+        } bytes, got ${pixels.length}`,
+      );
+    }
+    const classes = classNames.length;
+    const probabilities = new Float32Array(images * classes);
+    const rowLength = Math.ceil(classes / 4) * 4;
+    for (let start = 0; start < images;) {
+      const left = images - start;
+      const size = BUCKETS.find((bucket) => bucket >= left) ?? BUCKETS[BUCKETS.length - 1];
+      const count = Math.min(size, left);
+      const { runner } = await this.#network(checkpoint, networks, size);
+      const batch = {
+        count,
+        pixels: paddedPixels(pixels.subarray(start * imageBytes, (start + count) * imageBytes), size * imageBytes),
+        labels: new Uint32Array(size),
+        examples: new Uint32Array(size),
+      };
+      const output = await runner.read(runner.submit(batch, { learningRate: 0, seed: 0, epoch: 0 }));
+      for (let row = 0; row < count; row++) {
+        const values = output.subarray(row * rowLength, row * rowLength + classes);
+        probabilities.set(values, (start + row) * classes);
+      }
+      start += count;
+    }
+    return { classNames, probabilities };
+  }
+
+  #load(path: string): Promise<Loaded> {
+    const known = this.#loaded.get(path);
+    this.#loaded.delete(path);
+    const loaded = known ?? readCheckpoint(this.#context.dataDir, path).then((checkpoint) => {
+      return { checkpoint, networks: new Map<number, Promise<TrainedNetwork>>() };
+    });
+    this.#loaded.set(path, loaded);
+    loaded.catch(() => this.#loaded.delete(path));
+    this.#evict();
+    return loaded;
+  }
+
+  #network(checkpoint: Checkpoint, networks: Loaded["networks"], size: number): Promise<TrainedNetwork> {
+    const known = networks.get(size);
+    if (known) return known;
+    const network = loadNetwork(this.#context.device, checkpoint, inferenceProgram(shapeOf(checkpoint), size));
+    networks.set(size, network);
+    network.catch(() => networks.delete(size));
+    return network;
+  }
+
+  #evict(): void {
+    for (const [path, loaded] of this.#loaded) {
+      if (this.#loaded.size <= CACHED) return;
+      this.#loaded.delete(path);
+      // After the call that may be using it.
+      this.#busy = this.#busy.then(() => destroyAll(loaded)).catch(() => {});
+    }
+  }
+}
+
+async function destroyAll(loaded: Promise<Loaded>): Promise<void> {
+  const { networks } = await loaded;
+  for (const network of networks.values()) (await network).destroy();
+}
+
+function paddedPixels(pixels: Uint8Array, bytes: number): Uint8Array<ArrayBuffer> {
+  const padded = new Uint8Array(Math.ceil(bytes / 4) * 4);
+  padded.set(pixels);
+  return padded;
+}

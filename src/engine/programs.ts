@@ -1,0 +1,91 @@
+/** The three computations of a network: one training step, one evaluation batch, one inference batch. */
+import {
+  type BufferHandle,
+  decodeImages,
+  differentiate,
+  Graph,
+  linearCombination,
+  sgd,
+  softmax,
+  softmaxCrossEntropy,
+  STEP_BYTES,
+  type Tensor,
+} from "../gpu/mod.ts";
+import { buildNetwork, type ModelSpec } from "../models/mod.ts";
+import type { TrainingConfig } from "./messages.ts";
+
+/** What images a network takes, and how they are normalised. */
+export interface ImageFormat {
+  readonly height: number;
+  readonly width: number;
+  readonly channels: number;
+  readonly mean: readonly number[];
+  readonly standardDeviation: readonly number[];
+}
+
+export interface NetworkShape {
+  readonly model: ModelSpec;
+  readonly images: ImageFormat;
+  readonly classes: number;
+}
+
+/** A recorded program and what is written to it and read from it. */
+export interface Program {
+  readonly graph: Graph;
+  readonly pixels: BufferHandle;
+  readonly examples: BufferHandle;
+  readonly step: BufferHandle;
+  /** Absent for inference. */
+  readonly labels?: BufferHandle;
+  /** Training only. */
+  readonly decayScales?: BufferHandle;
+  /** What is read back: cross-entropy results [N, 4], or probabilities [N, classes]. */
+  readonly output: Tensor;
+}
+
+/** Decode and augment, forward, backward, update. */
+export function trainingProgram(shape: NetworkShape, config: TrainingConfig, batch: number): Program {
+  const graph = new Graph({ training: true });
+  const { cropPadding, horizontalFlip, labelSmoothing, momentum, weightDecay } = config;
+  const inputs = recordInputs(graph, shape, { batch, cropPadding, horizontalFlip });
+  const labels = graph.input("labels", batch * 4);
+  const logits = buildNetwork(graph, shape.model, inputs.images, {
+    classes: shape.classes,
+    decayMultistepCoefficients: config.decayMultistepCoefficients,
+  });
+  const { dLogits, results } = softmaxCrossEntropy(graph, logits, { labels, labelSmoothing });
+  differentiate(graph, new Map([[logits, dLogits]]), linearCombination);
+  const decayScales = sgd(graph, { momentum, weightDecay, step: inputs.step });
+  return { graph, ...inputs, labels, decayScales, output: results };
+}
+
+/** Decode, forward with running statistics, cross-entropy. */
+export function evaluationProgram(shape: NetworkShape, batch: number): Program {
+  const graph = new Graph({ training: false });
+  const inputs = recordInputs(graph, shape, { batch, cropPadding: 0, horizontalFlip: false });
+  const labels = graph.input("labels", batch * 4);
+  const logits = buildNetwork(graph, shape.model, inputs.images, { classes: shape.classes });
+  const { results } = softmaxCrossEntropy(graph, logits, { labels });
+  return { graph, ...inputs, labels, output: results };
+}
+
+/** Decode, forward with running statistics, softmax. */
+export function inferenceProgram(shape: NetworkShape, batch: number): Program {
+  const graph = new Graph({ training: false });
+  const inputs = recordInputs(graph, shape, { batch, cropPadding: 0, horizontalFlip: false });
+  const logits = buildNetwork(graph, shape.model, inputs.images, { classes: shape.classes });
+  return { graph, ...inputs, output: softmax(graph, "probabilities", logits) };
+}
+
+function recordInputs(
+  graph: Graph,
+  shape: NetworkShape,
+  options: { readonly batch: number; readonly cropPadding: number; readonly horizontalFlip: boolean },
+) {
+  const { height, width, channels } = shape.images;
+  const pixels = graph.input("pixels", options.batch * height * width * channels);
+  const examples = graph.input("examples", options.batch * 4);
+  const step = graph.input("step", STEP_BYTES);
+  const images = decodeImages(graph, { ...options, ...shape.images, pixels, examples, step });
+  return { pixels, examples, step, images };
+}

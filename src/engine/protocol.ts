@@ -1,0 +1,40 @@
+/** The messages between an engine's client and its worker. Every call has an id; its answers carry it. */
+import type {
+  AdapterInfo,
+  CheckpointDescription,
+  EngineErrorKind,
+  EvaluationEvent,
+  EvaluationJob,
+  InferenceJob,
+  InferenceResult,
+  TrainingConfig,
+  TrainingEvent,
+  TrainingJob,
+} from "./messages.ts";
+
+/** What a worker can be asked: argument, events on the way, result. */
+export interface Calls {
+  open: { argument: { readonly dataDir: string }; event: never; result: AdapterInfo };
+  check: { argument: TrainingConfig; event: never; result: void };
+  train: { argument: TrainingJob; event: TrainingEvent; result: void };
+  evaluate: { argument: EvaluationJob; event: EvaluationEvent; result: void };
+  describeCheckpoint: { argument: string; event: never; result: CheckpointDescription };
+  infer: { argument: InferenceJob; event: never; result: InferenceResult };
+}
+
+export type CallName = keyof Calls;
+
+export type ToWorker =
+  | {
+    readonly [Name in CallName]: {
+      readonly id: number;
+      readonly call: Name;
+      readonly argument: Calls[Name]["argument"];
+    };
+  }[CallName]
+  | { readonly id: number; readonly abort: true };
+
+export type FromWorker =
+  | { readonly id: number; readonly event: Calls[CallName]["event"] }
+  | { readonly id: number; readonly result: Calls[CallName]["result"] }
+  | { readonly id: number; readonly error: { readonly kind: EngineErrorKind; readonly message: string } };

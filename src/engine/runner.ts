@@ -1,0 +1,134 @@
+/** A program on the GPU: batches in, results out, some steps in flight. */
+import {
+  encodeStep,
+  Execution,
+  type GpuDevice,
+  type Plan,
+  planGraph,
+  ReadBackRing,
+  type ReadBackTicket,
+  Variables,
+} from "../gpu/mod.ts";
+import type { Batch } from "./batches.ts";
+import type { Program } from "./programs.ts";
+
+/** Steps submitted before the oldest one's results are read: enough to keep the queue full, few enough to stop soon. */
+const STEPS_IN_FLIGHT = 2;
+
+export interface StepArguments {
+  readonly learningRate: number;
+  readonly seed: number;
+  readonly epoch: number;
+}
+
+export class Runner {
+  readonly #device: GpuDevice;
+  readonly #program: Program;
+  readonly #execution: Execution;
+  readonly #ring: ReadBackRing;
+  readonly #outputBytes: number;
+
+  private constructor(device: GpuDevice, program: Program, execution: Execution, ring: ReadBackRing, bytes: number) {
+    this.#device = device;
+    this.#program = program;
+    this.#execution = execution;
+    this.#ring = ring;
+    this.#outputBytes = bytes;
+  }
+
+  /** @throws {GpuError} when the GPU refuses a part of it. */
+  static async create(
+    device: GpuDevice,
+    program: Program,
+    options: { readonly plan: Plan; readonly variables: Variables },
+  ): Promise<Runner> {
+    const { plan, variables } = options;
+    const repack = program.graph.options.training;
+    const execution = await Execution.create(device, plan, { variables, repack });
+    const bytes = execution.buffer(program.output).size;
+    const ring = await ReadBackRing.create(device, { bytes, depth: STEPS_IN_FLIGHT + 1 });
+    return new Runner(device, program, execution, ring, bytes);
+  }
+
+  get pipelines(): number {
+    return this.#execution.pipelines;
+  }
+
+  /** See Execution.warmUp: comes before variables are uploaded. */
+  warmUp(): AsyncGenerator<number> {
+    return this.#execution.warmUp();
+  }
+
+  /** Fills what stays the same from step to step; after the warm-up. */
+  writeDecayScales(scales: Float32Array<ArrayBuffer>): void {
+    if (this.#program.decayScales) this.#execution.write(this.#program.decayScales, scales);
+  }
+
+  /** Submits one step; the ticket gives its output. */
+  submit(batch: Batch, step: StepArguments): ReadBackTicket {
+    const { pixels, examples, labels, output } = this.#program;
+    this.#execution.write(pixels, batch.pixels);
+    this.#execution.write(examples, batch.examples);
+    if (labels) this.#execution.write(labels, batch.labels);
+    this.#execution.write(this.#program.step, encodeStep(step));
+    const encoder = this.#device.handle.createCommandEncoder();
+    this.#execution.encode(encoder);
+    const ticket = this.#ring.copy(encoder, this.#execution.buffer(output), this.#outputBytes);
+    this.#device.handle.queue.submit([encoder.finish()]);
+    return ticket;
+  }
+
+  /** Waits for a step's output: rows of the output tensor, padded to quads. */
+  async read(ticket: ReadBackTicket): Promise<Float32Array> {
+    const bytes = await this.#ring.read(ticket);
+    this.#device.check();
+    return new Float32Array(bytes);
+  }
+
+  destroy(): void {
+    this.#ring.destroy();
+    this.#execution.destroy();
+  }
+}
+
+/** Plans a program for a device. @throws {MemoryLimitError} when it does not fit. */
+export function planProgram(device: GpuDevice, program: Program): Plan {
+  return planGraph(program.graph, {
+    target: device.target,
+    keep: [program.output],
+    memoryBudget: device.memoryBudget,
+  });
+}
+
+/**
+ * Submits a step for each batch and yields the outputs in order, STEPS_IN_FLIGHT behind, so that the queue stays full.
+ * Between steps it lets the event loop run, so that other calls and aborts are heard.
+ */
+export async function* pipelined<T>(
+  items: Iterable<T>,
+  submit: (item: T) => { readonly runner: Runner; readonly ticket: ReadBackTicket },
+  signal: AbortSignal,
+): AsyncGenerator<{ readonly item: T; readonly output: Float32Array }> {
+  const inFlight: { item: T; runner: Runner; ticket: ReadBackTicket }[] = [];
+  const next = async () => {
+    const { item, runner, ticket } = inFlight.shift() as typeof inFlight[number];
+    return { item, output: await runner.read(ticket) };
+  };
+  try {
+    for (const item of items) {
+      signal.throwIfAborted();
+      inFlight.push({ item, ...submit(item) });
+      if (inFlight.length > STEPS_IN_FLIGHT) yield await next();
+      await eventLoopTurn();
+    }
+    while (inFlight.length > 0) yield await next();
+  } finally {
+    // An early end leaves submitted steps behind; their staging buffers must be free before the next use.
+    while (inFlight.length > 0) await next();
+  }
+}
+
+/** Lets messages and timers be handled. */
+export function eventLoopTurn(): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, 0));
+}

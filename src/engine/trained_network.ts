@@ -1,0 +1,58 @@
+import type { GpuDevice } from "../gpu/mod.ts";
+import { Variables } from "../gpu/mod.ts";
+import type { Checkpoint, NamedTensor } from "../models/mod.ts";
+import { EngineError } from "./messages.ts";
+import type { NetworkShape, Program } from "./programs.ts";
+import { planProgram, Runner } from "./runner.ts";
+
+/** A program that uses a checkpoint's weights. */
+export interface TrainedNetwork {
+  readonly runner: Runner;
+  destroy(): void;
+}
+
+/** The network and the image format of a checkpoint. */
+export function shapeOf({ model, dataset }: Checkpoint): NetworkShape {
+  return { model, images: dataset, classes: dataset.classNames.length };
+}
+
+/**
+ * Puts a program with a checkpoint's weights on the GPU.
+ * @throws {EngineError} when the checkpoint's tensors are not those of its network.
+ */
+export async function loadNetwork(
+  device: GpuDevice,
+  checkpoint: Checkpoint,
+  program: Program,
+): Promise<TrainedNetwork> {
+  const plan = planProgram(device, program);
+  const variables = new Variables(device, plan);
+  try {
+    upload(variables, checkpoint);
+    const runner = await Runner.create(device, program, { plan, variables });
+    return {
+      runner,
+      destroy() {
+        runner.destroy();
+        variables.destroy();
+      },
+    };
+  } catch (error) {
+    variables.destroy();
+    throw error;
+  }
+}
+
+function upload(variables: Variables, { model, parameters, states }: Checkpoint): void {
+  try {
+    variables.uploadParameters(values(parameters));
+    variables.uploadStates(values(states));
+  } catch (cause) {
+    const detail = cause instanceof Error ? cause.message : String(cause);
+    throw new EngineError("invalid", `Cannot use the checkpoint for ${model.name}: ${detail}`, { cause });
+  }
+}
+
+function values(tensors: ReadonlyMap<string, NamedTensor>): Map<string, Float32Array> {
+  return new Map([...tensors].map(([name, { data }]) => [name, data]));
+}

@@ -1,0 +1,76 @@
+import { type Coefficient, isOne, ONE } from "./coefficient.ts";
+import type { Graph } from "./graph.ts";
+import type { Backward } from "./operation.ts";
+import type { Tensor } from "./tensor.ts";
+
+interface Contribution {
+  readonly tensor: Tensor;
+  readonly coefficient: Coefficient;
+}
+
+/** Forms sum(coefficient * tensor); given by ops/, so that graph/ knows no operation. */
+export type SumGradients = (
+  graph: Graph,
+  name: string,
+  terms: readonly { readonly tensor: Tensor; readonly coefficient: Coefficient }[],
+) => Tensor;
+
+/**
+ * Reverse-mode differentiation: walks the recorded operations backwards and
+ * lets each record the operations that compute its inputs' gradients.
+ *
+ * @param cotangents The gradient of the loss by the tensors it starts from.
+ * @returns The gradient of each `source` that needs one. Parameters' gradients go to the packed gradient buffer.
+ * @throws {Error} when two operations would write one parameter's gradient.
+ */
+export function differentiate(
+  graph: Graph,
+  cotangents: ReadonlyMap<Tensor, Tensor>,
+  sumGradients: SumGradients,
+): Map<Tensor, Tensor> {
+  const contributions = new Map<Tensor, Contribution[]>();
+  const sums = new Map<Tensor, Tensor>();
+  for (const [tensor, cotangent] of cotangents) contributions.set(tensor, [{ tensor: cotangent, coefficient: ONE }]);
+
+  const gradientOf = (tensor: Tensor): Tensor | undefined => {
+    const known = sums.get(tensor);
+    if (known) return known;
+    const terms = contributions.get(tensor);
+    if (!terms) return undefined;
+    const alone = terms.length === 1 && isOne(terms[0].coefficient);
+    const sum = alone ? terms[0].tensor : sumGradients(graph, `d(${tensor.name})`, terms);
+    sums.set(tensor, sum);
+    return sum;
+  };
+  const backward: Backward = {
+    dOutput: gradientOf,
+    accumulate(input, contribution, coefficient = ONE) {
+      if (!input.needsGradient) return;
+      const terms = contributions.get(input) ?? [];
+      terms.push({ tensor: contribution, coefficient });
+      contributions.set(input, terms);
+    },
+  };
+
+  const forward = [...graph.operations];
+  for (const operation of forward.reverse()) {
+    const needed = [...operation.inputs, ...operation.parameters].some((tensor) => tensor.needsGradient);
+    if (needed) operation.backward?.(backward);
+  }
+  rejectSharedParameters(graph);
+
+  const sources = [...contributions.keys()].filter((tensor) => tensor.role === "source");
+  return new Map(sources.map((tensor) => [tensor, gradientOf(tensor) as Tensor]));
+}
+
+function rejectSharedParameters(graph: Graph): void {
+  const written = new Set<Tensor>();
+  for (const operation of graph.operations) {
+    for (const parameter of operation.parameterGradients ?? []) {
+      if (written.has(parameter)) {
+        throw new Error(`Cannot differentiate: parameter "${parameter.name}" is used by two operations`);
+      }
+      written.add(parameter);
+    }
+  }
+}

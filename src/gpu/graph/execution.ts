@@ -1,0 +1,168 @@
+import { type GpuDevice, pipelineKey } from "../device/mod.ts";
+import type { BufferHandle, Kernel } from "./kernel.ts";
+import type { Plan } from "./plan.ts";
+import type { Tensor } from "./tensor.ts";
+import type { Variables } from "./variables.ts";
+
+const USAGE = GPUBufferUsage.STORAGE | GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST | GPUBufferUsage.COPY_SRC;
+
+interface Dispatch {
+  readonly pipeline: GPUComputePipeline;
+  readonly group: GPUBindGroup;
+  readonly workgroups: readonly [number, number, number];
+}
+
+/** A plan with its buffers, pipelines and bind groups on a device: a step only replays it. */
+export class Execution {
+  readonly #device: GpuDevice;
+  readonly #plan: Plan;
+  readonly #variables: Variables;
+  readonly #slots: readonly GPUBuffer[];
+  readonly #inputs: ReadonlyMap<number, GPUBuffer>;
+  readonly #dispatches: Dispatch[] = [];
+  readonly #parameterDispatches: Dispatch[] = [];
+  readonly #distinct: Dispatch[] = [];
+  #preparedVersion = -1;
+
+  private constructor(device: GpuDevice, plan: Plan, variables: Variables) {
+    this.#device = device;
+    this.#plan = plan;
+    this.#variables = variables;
+    this.#slots = plan.slots.slots.map(({ index, size }) => device.createBuffer(`slot ${index}`, size, USAGE));
+    this.#inputs = new Map(plan.inputs.map(({ id, label, bytes }) => [id, device.createBuffer(label, bytes, USAGE)]));
+  }
+
+  /**
+   * Creates buffers, pipelines and bind groups.
+   * @param options.repack Whether parameters change between steps, so that kernels that read parameters alone run
+   * every step; otherwise they run when `variables.version` has changed.
+   * @throws {GpuError} when a shader or a binding is refused.
+   */
+  static async create(
+    device: GpuDevice,
+    plan: Plan,
+    options: { readonly variables: Variables; readonly repack: boolean },
+  ): Promise<Execution> {
+    const execution = new Execution(device, plan, options.variables);
+    try {
+      await execution.#build(options.repack);
+    } catch (error) {
+      execution.destroy();
+      throw error;
+    }
+    return execution;
+  }
+
+  /** Distinct pipelines: what a warm-up compiles. */
+  get pipelines(): number {
+    return this.#distinct.length;
+  }
+
+  /**
+   * Makes the driver compile: runs one workgroup of each distinct pipeline, and yields the number ready. Leaves garbage
+   * in every buffer, variables and inputs included, so it comes before anything is uploaded.
+   */
+  async *warmUp(): AsyncGenerator<number> {
+    yield 0;
+    for (let ready = 1; ready <= this.#distinct.length; ready++) {
+      const encoder = this.#device.handle.createCommandEncoder();
+      encodePass(encoder, [{ ...this.#distinct[ready - 1], workgroups: [1, 1, 1] }]);
+      this.#device.handle.queue.submit([encoder.finish()]);
+      await this.#device.handle.queue.onSubmittedWorkDone();
+      this.#device.check();
+      yield ready;
+    }
+  }
+
+  /** Fills every working buffer with NaN, so that a kernel that misses an element shows; for tests. */
+  poison(): void {
+    for (const slot of this.#slots) {
+      this.#device.handle.queue.writeBuffer(slot, 0, new Uint8Array(slot.size).fill(0xff));
+    }
+  }
+
+  /** Fills an input from its start. */
+  write(input: BufferHandle, data: ArrayBuffer | ArrayBufferView<ArrayBuffer>): void {
+    const buffer = this.#inputs.get(input.id);
+    if (!buffer) throw new Error(`Cannot find the input "${input.label}"`);
+    this.#device.handle.queue.writeBuffer(buffer, 0, data);
+  }
+
+  /** Fills a `source` tensor with its physical layout. */
+  writeSource(tensor: Tensor, data: Float32Array<ArrayBuffer>): void {
+    this.#device.handle.queue.writeBuffer(this.buffer(tensor), 0, data);
+  }
+
+  /** The buffer of a source or of a tensor that the plan keeps. */
+  buffer(tensor: Tensor): GPUBuffer {
+    const image = this.#plan.kept.get(tensor);
+    if (!image) throw new Error(`Cannot read "${tensor.name}": the plan does not keep it`);
+    return this.#slots[this.#plan.slots.slotOf(image.buffer).index];
+  }
+
+  /** Records one step. */
+  encode(encoder: GPUCommandEncoder): void {
+    if (this.#preparedVersion !== this.#variables.version) {
+      if (this.#parameterDispatches.length > 0) encodePass(encoder, this.#parameterDispatches);
+      this.#preparedVersion = this.#variables.version;
+    }
+    encodePass(encoder, this.#dispatches);
+  }
+
+  destroy(): void {
+    for (const buffer of this.#slots) buffer.destroy();
+    for (const buffer of this.#inputs.values()) buffer.destroy();
+  }
+
+  async #build(repack: boolean): Promise<void> {
+    const seen = new Set<string>();
+    for (const kernel of this.#plan.kernels) {
+      const pipeline = await this.#device.pipeline(kernel);
+      const dispatch = { pipeline, group: await this.#bind(kernel, pipeline), workgroups: kernel.workgroups };
+      (kernel.parametersOnly && !repack ? this.#parameterDispatches : this.#dispatches).push(dispatch);
+      const key = pipelineKey(kernel);
+      if (!seen.has(key)) this.#distinct.push(dispatch);
+      seen.add(key);
+    }
+  }
+
+  async #bind(kernel: Kernel, pipeline: GPUComputePipeline): Promise<GPUBindGroup> {
+    const { handle } = this.#device;
+    handle.pushErrorScope("validation");
+    const group = handle.createBindGroup({
+      label: kernel.label,
+      layout: pipeline.getBindGroupLayout(0),
+      entries: kernel.bindings.map(({ buffer, offset = 0, size = buffer.bytes - offset }, binding) => {
+        return { binding, resource: { buffer: this.#resolve(buffer), offset, size } };
+      }),
+    });
+    const error = await handle.popErrorScope();
+    if (error) throw new Error(`Cannot bind the buffers of "${kernel.label}": ${error.message}`);
+    return group;
+  }
+
+  #resolve(handle: BufferHandle): GPUBuffer {
+    const { parameters, gradients, velocities, states } = this.#plan.variables;
+    switch (handle.id) {
+      case parameters.id:
+        return this.#variables.parameters;
+      case gradients.id:
+        return this.#variables.gradients;
+      case velocities.id:
+        return this.#variables.velocities;
+      case states.id:
+        return this.#variables.states;
+    }
+    return this.#inputs.get(handle.id) ?? this.#slots[this.#plan.slots.slotOf(handle).index];
+  }
+}
+
+function encodePass(encoder: GPUCommandEncoder, dispatches: readonly Dispatch[]): void {
+  const pass = encoder.beginComputePass();
+  for (const { pipeline, group, workgroups } of dispatches) {
+    pass.setPipeline(pipeline);
+    pass.setBindGroup(0, group);
+    pass.dispatchWorkgroups(...workgroups);
+  }
+  pass.end();
+}

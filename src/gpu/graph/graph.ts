@@ -1,0 +1,91 @@
+import type { BufferHandle } from "./kernel.ts";
+import type { Operation } from "./operation.ts";
+import type { Shape, Tensor, TensorRole } from "./tensor.ts";
+import { elementCount } from "./tensor.ts";
+
+/** How a parameter or a running statistic starts. */
+export type Initializer =
+  | { readonly kind: "constant"; readonly value: number }
+  | { readonly kind: "normal"; readonly standardDeviation: number }
+  | { readonly kind: "uniform"; readonly low: number; readonly high: number };
+
+export interface ParameterOptions {
+  readonly initializer: Initializer;
+  /** Whether weight decay applies; default true. */
+  readonly decay?: boolean;
+}
+
+/** A parameter or a running statistic: what a checkpoint stores. */
+export interface Variable {
+  readonly tensor: Tensor;
+  readonly initializer: Initializer;
+  readonly decay: boolean;
+}
+
+/**
+ * A recorded computation. Operations append themselves in execution order, so
+ * the list is a topological order. Recording needs no GPU.
+ */
+export class Graph {
+  readonly operations: Operation[] = [];
+  readonly parameters: Variable[] = [];
+  readonly states: Variable[] = [];
+  /** Buffers given from outside that are no tensors: pixel bytes, labels, the step's scalars. */
+  readonly inputs: BufferHandle[] = [];
+  readonly #names = new Set<string>();
+  #nextId = 0;
+
+  /** @param training Whether batch norm uses the batch's statistics and updates the running ones. */
+  constructor(readonly options: { readonly training: boolean }) {}
+
+  /** A tensor that is filled from outside. Its buffer is its own and keeps its content. */
+  source(name: string, shape: Shape, options: { needsGradient?: boolean } = {}): Tensor {
+    return this.#tensor(name, shape, "source", options.needsGradient ?? false);
+  }
+
+  /** A buffer of bytes that is filled from outside. */
+  input(label: string, bytes: number): BufferHandle {
+    const handle = { id: this.#nextId++, label, bytes: Math.ceil(bytes / 16) * 16 };
+    this.inputs.push(handle);
+    return handle;
+  }
+
+  /** @throws {Error} when the name is taken: names are the checkpoint's keys. */
+  parameter(name: string, shape: Shape, options: ParameterOptions): Tensor {
+    this.#claim(name);
+    const tensor = this.#tensor(name, shape, "parameter", true);
+    this.parameters.push({ tensor, initializer: options.initializer, decay: options.decay ?? true });
+    return tensor;
+  }
+
+  /** @throws {Error} when the name is taken. */
+  state(name: string, shape: Shape, initializer: Initializer): Tensor {
+    this.#claim(name);
+    const tensor = this.#tensor(name, shape, "state", false);
+    this.states.push({ tensor, initializer, decay: false });
+    return tensor;
+  }
+
+  /** A result of an operation that is about to be recorded. */
+  value(name: string, shape: Shape, needsGradient: boolean): Tensor {
+    return this.#tensor(name, shape, "value", needsGradient);
+  }
+
+  record(operation: Operation): void {
+    this.operations.push(operation);
+  }
+
+  /** Trainable scalars. */
+  get parameterCount(): number {
+    return this.parameters.reduce((sum, { tensor }) => sum + elementCount(tensor.shape), 0);
+  }
+
+  #tensor(name: string, shape: Shape, role: TensorRole, needsGradient: boolean): Tensor {
+    return { id: this.#nextId++, name, shape, role, needsGradient };
+  }
+
+  #claim(name: string): void {
+    if (this.#names.has(name)) throw new Error(`Cannot record two parameters named "${name}"`);
+    this.#names.add(name);
+  }
+}

@@ -1,0 +1,67 @@
+/** What an operation lowers to: compute dispatches over buffers that the plan places. */
+
+/** A buffer the plan owns: a tensor's, or scratch space of one operation. */
+export interface BufferHandle {
+  readonly id: number;
+  readonly label: string;
+  /** Size in bytes, a multiple of 16. */
+  readonly bytes: number;
+}
+
+export interface Binding {
+  readonly buffer: BufferHandle;
+  readonly access: "read" | "read_write" | "uniform";
+  /** In bytes, a multiple of 256; default 0. */
+  readonly offset?: number;
+  /** In bytes; default: to the buffer's end. */
+  readonly size?: number;
+}
+
+/** One dispatch. The order of `bindings` is that of `@group(0) @binding(i)`. */
+export interface Kernel {
+  /** Names the operation and its shape in traces and error messages. */
+  readonly label: string;
+  /** A whole WGSL module whose entry point is `main`; equal text shares a pipeline. */
+  readonly code: string;
+  /** Values of the module's `override` constants. */
+  readonly constants?: Readonly<Record<string, number>>;
+  readonly bindings: readonly Binding[];
+  readonly workgroups: readonly [number, number, number];
+  /** Reads parameters alone and writes packed buffers alone: an inference plan runs it only after parameters change. */
+  readonly parametersOnly?: boolean;
+}
+
+/** What kernels may count on; a plain value, so that planning needs no GPU. */
+export interface Target {
+  /** Software Vulkan: barriers are slow, loads cost more than arithmetic, uniform loads are cheap. */
+  readonly software: boolean;
+  readonly maxUniformBindingBytes: number;
+  readonly maxStorageBindingBytes: number;
+  readonly maxWorkgroupsPerDimension: number;
+  readonly maxInvocationsPerWorkgroup: number;
+}
+
+/** Where an operation's scratch buffers come from. */
+export interface ScratchAllocator {
+  /** Holds its content within one operation; other operations reuse it. */
+  scratch(label: string, bytes: number): BufferHandle;
+  /** Holds its content from step to step, for parameters packed as a kernel wants them; may be bound as a uniform. */
+  packed(label: string, bytes: number): BufferHandle;
+}
+
+/** An activation in memory: NHWC, channels padded to a multiple of 4, `halo` pixels of zeros around every image. */
+export interface ImageBuffer {
+  readonly buffer: BufferHandle;
+  readonly height: number;
+  readonly width: number;
+  readonly channels: number;
+  readonly halo: number;
+}
+
+/** A parameter or its gradient within a packed buffer; `offset` in bytes, a multiple of 256. */
+export interface ParameterRange {
+  readonly buffer: BufferHandle;
+  readonly offset: number;
+  /** Scalars. */
+  readonly length: number;
+}

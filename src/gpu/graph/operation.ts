@@ -1,0 +1,49 @@
+import type { PackedBuffers } from "./packing.ts";
+import type { ImageBuffer, Kernel, ParameterRange, ScratchAllocator, Target } from "./kernel.ts";
+import type { Coefficient } from "./coefficient.ts";
+import type { Tensor } from "./tensor.ts";
+
+/** One recorded operation. Recording has checked its shapes; from here on it only lowers and differentiates. */
+export interface Operation {
+  /** "conv2d", "batch_norm", ...: PyTorch's word where there is one. */
+  readonly kind: string;
+  /** Kind and sizes in words, for listings: "conv2d 3x3 stride 1". */
+  readonly description: string;
+  /** Activations it reads. */
+  readonly inputs: readonly Tensor[];
+  readonly parameters: readonly Tensor[];
+  readonly outputs: readonly Tensor[];
+  /** Parameters whose gradient this operation writes. */
+  readonly parameterGradients?: readonly Tensor[];
+  /** Whether it must run although nothing reads its outputs: it writes state. */
+  readonly hasSideEffect?: boolean;
+  /** Whether its kernels write the zero border of its outputs; otherwise the plan clears it. */
+  readonly writesHalo?: boolean;
+  /** Multiply-adds of a forward operation over the whole batch. */
+  readonly multiplyAdds?: number;
+  /** Pixels of zeros it needs around an input; default 0. */
+  haloOf?(input: Tensor): number;
+  lower(memory: Lowering): Kernel[];
+  /** Records the gradients of its inputs. Absent where nothing flows back. */
+  backward?(gradients: Backward): void;
+}
+
+/** Where tensors lie, for lowering. */
+export interface Lowering extends ScratchAllocator {
+  readonly target: Target;
+  image(tensor: Tensor): ImageBuffer;
+  parameter(tensor: Tensor): ParameterRange;
+  /** The gradient's place of a parameter. */
+  gradient(parameter: Tensor): ParameterRange;
+  state(tensor: Tensor): ParameterRange;
+  /** All variables at once, for the optimiser. */
+  readonly variables: PackedBuffers;
+}
+
+/** What an operation's `backward` works with. */
+export interface Backward {
+  /** The gradient of the loss by an output, as one tensor; undefined where nothing depends on it. */
+  dOutput(output: Tensor): Tensor | undefined;
+  /** Adds coefficient * contribution to the gradient of `input`; the sum is formed once, when it is needed. */
+  accumulate(input: Tensor, contribution: Tensor, coefficient?: Coefficient): void;
+}

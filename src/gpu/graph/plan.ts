@@ -1,0 +1,217 @@
+import { clearHaloKernel } from "./clear_halo.ts";
+import { MemoryLimitError } from "../errors.ts";
+import type { Graph } from "./graph.ts";
+import type { BufferHandle, ImageBuffer, Kernel, ParameterRange, Target } from "./kernel.ts";
+import type { Lowering, Operation } from "./operation.ts";
+import { type PackedBuffers, Packing } from "./packing.ts";
+import { SlotAllocator } from "./slots.ts";
+import { imageBytes, imageShape, type Tensor } from "./tensor.ts";
+
+/** A graph made ready to run: dispatches in order, and the buffers they need. */
+export interface Plan {
+  readonly kernels: readonly Kernel[];
+  readonly slots: SlotAllocator;
+  readonly variables: PackedBuffers;
+  readonly parameterPacking: Packing;
+  readonly statePacking: Packing;
+  readonly inputs: readonly BufferHandle[];
+  /** Where tensors that were asked for, and sources, lie. */
+  readonly kept: ReadonlyMap<Tensor, ImageBuffer>;
+  /** Activations, gradients of activations, scratch and packed weights, in bytes. */
+  readonly workingBytes: number;
+  /** Working bytes and parameters, gradients, velocities and statistics. */
+  readonly totalBytes: number;
+}
+
+export interface PlanOptions {
+  readonly target: Target;
+  /** Tensors whose content is read after the step. */
+  readonly keep?: readonly Tensor[];
+  /** Upper bound of `totalBytes`. */
+  readonly memoryBudget?: number;
+}
+
+/**
+ * Lowers a graph: drops what nothing needs, settles the zero borders, gives
+ * every value a buffer for as long as it is alive, and lists the dispatches.
+ *
+ * @throws {MemoryLimitError} when a buffer cannot be bound or the whole is past the budget.
+ */
+export function planGraph(graph: Graph, options: PlanOptions): Plan {
+  return new Planner(graph, options).run();
+}
+
+class Planner implements Lowering {
+  readonly target: Target;
+  readonly variables: PackedBuffers;
+  readonly #graph: Graph;
+  readonly #options: PlanOptions;
+  readonly #operations: readonly Operation[];
+  readonly #halos: ReadonlyMap<Tensor, number>;
+  readonly #lastUse: ReadonlyMap<Tensor, number>;
+  readonly #slots = new SlotAllocator();
+  readonly #images = new Map<Tensor, ImageBuffer>();
+  readonly #parameterPacking: Packing;
+  readonly #statePacking: Packing;
+  #scratch: BufferHandle[] = [];
+  #nextId = -1;
+
+  constructor(graph: Graph, options: PlanOptions) {
+    this.target = options.target;
+    this.#graph = graph;
+    this.#options = options;
+    this.#operations = withoutDeadOperations(graph.operations, options.keep ?? []);
+    this.#halos = haloOfEach(this.#operations);
+    this.#lastUse = lastUses(this.#operations);
+    this.#parameterPacking = new Packing(graph.parameters);
+    this.#statePacking = new Packing(graph.states);
+    const parameterBytes = this.#parameterPacking.bytes;
+    this.variables = {
+      parameters: this.#handle("parameters", parameterBytes),
+      gradients: this.#handle("gradients", parameterBytes),
+      velocities: this.#handle("velocities", parameterBytes),
+      states: this.#handle("states", this.#statePacking.bytes),
+    };
+  }
+
+  run(): Plan {
+    const kernels: Kernel[] = [];
+    const keep = new Set(this.#options.keep ?? []);
+    for (const tensor of new Set(this.#operations.flatMap((operation) => operation.inputs))) {
+      if (tensor.role === "source") this.#slots.reserve(this.#place(tensor).buffer);
+    }
+    this.#operations.forEach((operation, position) => {
+      for (const output of operation.outputs) {
+        const image = this.#place(output);
+        if (keep.has(output)) this.#slots.reserve(image.buffer);
+        else this.#slots.allocate(image.buffer);
+      }
+      kernels.push(...operation.lower(this), ...this.#clearHalos(operation));
+      this.#releaseAfter(operation, position, keep);
+    });
+    return this.#finish(kernels, keep);
+  }
+
+  image(tensor: Tensor): ImageBuffer {
+    const image = this.#images.get(tensor);
+    if (!image) throw new Error(`Cannot place "${tensor.name}": no operation has written it`);
+    return image;
+  }
+
+  parameter(tensor: Tensor): ParameterRange {
+    return range(this.variables.parameters, this.#parameterPacking, tensor);
+  }
+
+  gradient(parameter: Tensor): ParameterRange {
+    return range(this.variables.gradients, this.#parameterPacking, parameter);
+  }
+
+  state(tensor: Tensor): ParameterRange {
+    return range(this.variables.states, this.#statePacking, tensor);
+  }
+
+  scratch(label: string, bytes: number): BufferHandle {
+    const handle = this.#handle(label, bytes);
+    this.#slots.allocate(handle);
+    this.#scratch.push(handle);
+    return handle;
+  }
+
+  packed(label: string, bytes: number): BufferHandle {
+    const handle = this.#handle(label, bytes);
+    this.#slots.reserve(handle);
+    return handle;
+  }
+
+  #handle(label: string, bytes: number): BufferHandle {
+    const { maxStorageBindingBytes } = this.target;
+    if (bytes > maxStorageBindingBytes) {
+      throw new MemoryLimitError(`One binding (${label})`, bytes, maxStorageBindingBytes);
+    }
+    return { id: this.#nextId--, label, bytes: Math.ceil(bytes / 16) * 16 };
+  }
+
+  #place(tensor: Tensor): ImageBuffer {
+    const halo = this.#halos.get(tensor) ?? 0;
+    const shape = imageShape(tensor);
+    const { height, width, channels } = shape;
+    const buffer = this.#handle(tensor.name, imageBytes(shape, halo));
+    const image = { buffer, height, width, channels, halo };
+    this.#images.set(tensor, image);
+    return image;
+  }
+
+  #clearHalos(operation: Operation): Kernel[] {
+    if (operation.writesHalo) return [];
+    return operation.outputs
+      .filter((output) => (this.#halos.get(output) ?? 0) > 0)
+      .map((output) => clearHaloKernel(this.image(output), imageShape(output).batch));
+  }
+
+  #releaseAfter(operation: Operation, position: number, keep: ReadonlySet<Tensor>): void {
+    for (const handle of this.#scratch) this.#slots.release(handle);
+    this.#scratch = [];
+    for (const tensor of new Set([...operation.inputs, ...operation.outputs])) {
+      const ended = (this.#lastUse.get(tensor) ?? position) === position;
+      if (ended && tensor.role === "value" && !keep.has(tensor)) this.#slots.release(this.image(tensor).buffer);
+    }
+  }
+
+  #finish(kernels: readonly Kernel[], keep: ReadonlySet<Tensor>): Plan {
+    const workingBytes = this.#slots.slots.reduce((sum, slot) => sum + slot.size, 0);
+    const inputBytes = this.#graph.inputs.reduce((sum, input) => sum + input.bytes, 0);
+    const packedBytes = Object.values(this.variables).reduce((sum, { bytes }) => sum + bytes, 0);
+    const totalBytes = workingBytes + inputBytes + packedBytes;
+    const budget = this.#options.memoryBudget ?? Infinity;
+    if (totalBytes > budget) throw new MemoryLimitError("A step", totalBytes, budget);
+    const kept = [...this.#images].filter(([tensor]) => tensor.role === "source" || keep.has(tensor));
+    return {
+      kernels,
+      slots: this.#slots,
+      variables: this.variables,
+      parameterPacking: this.#parameterPacking,
+      statePacking: this.#statePacking,
+      inputs: this.#graph.inputs,
+      kept: new Map(kept),
+      workingBytes,
+      totalBytes,
+    };
+  }
+}
+
+function range(buffer: BufferHandle, packing: Packing, tensor: Tensor): ParameterRange {
+  return { buffer, offset: packing.offsetOf(tensor), length: tensor.shape.reduce((a, b) => a * b, 1) };
+}
+
+/** Keeps what leads to a kept tensor, a parameter's gradient or a side effect. */
+function withoutDeadOperations(operations: readonly Operation[], keep: readonly Tensor[]): Operation[] {
+  const needed = new Set<Tensor>(keep);
+  const alive: Operation[] = [];
+  for (const operation of [...operations].reverse()) {
+    const writesGradient = (operation.parameterGradients?.length ?? 0) > 0;
+    if (writesGradient || operation.hasSideEffect || operation.outputs.some((output) => needed.has(output))) {
+      operation.inputs.forEach((input) => needed.add(input));
+      alive.push(operation);
+    }
+  }
+  return alive.reverse();
+}
+
+/** The widest zero border that any reader asks for. */
+function haloOfEach(operations: readonly Operation[]): Map<Tensor, number> {
+  const halos = new Map<Tensor, number>();
+  for (const operation of operations) {
+    for (const input of operation.inputs) {
+      halos.set(input, Math.max(halos.get(input) ?? 0, operation.haloOf?.(input) ?? 0));
+    }
+  }
+  return halos;
+}
+
+function lastUses(operations: readonly Operation[]): Map<Tensor, number> {
+  const last = new Map<Tensor, number>();
+  operations.forEach((operation, position) => {
+    for (const tensor of [...operation.inputs, ...operation.outputs]) last.set(tensor, position);
+  });
+  return last;
+}

@@ -1,0 +1,23 @@
+/** Recording, differentiating, planning and running computations on WebGPU. */
+export { type AdapterDescription, GpuDevice, ReadBackRing, type ReadBackTicket } from "./device/mod.ts";
+export { GpuError, MemoryLimitError, ShapeError } from "./errors.ts";
+export { affine, type Coefficient, ONE } from "./graph/coefficient.ts";
+export { differentiate } from "./graph/differentiate.ts";
+export { Execution } from "./graph/execution.ts";
+export { Graph, type Initializer, type Variable } from "./graph/graph.ts";
+export type { BufferHandle, Target } from "./graph/kernel.ts";
+export type { Operation } from "./graph/operation.ts";
+export { type Plan, planGraph, type PlanOptions } from "./graph/plan.ts";
+export { elementCount, formatShape, type Shape, type Tensor } from "./graph/tensor.ts";
+export { type NamedValues, Variables } from "./graph/variables.ts";
+export { batchNorm } from "./ops/batch_norm.ts";
+export { conv2d } from "./ops/conv2d.ts";
+export { decodeImages } from "./ops/decode_images.ts";
+export { globalAveragePool } from "./ops/global_average_pool.ts";
+export { linear } from "./ops/linear.ts";
+export { linearCombination, lmStep, residualAdd } from "./ops/linear_combination.ts";
+export { normals, pcg4d, permutation, PURPOSE, uniforms } from "./ops/random.ts";
+export { relu } from "./ops/relu.ts";
+export { decayScales, sgd } from "./ops/sgd.ts";
+export { IGNORED_LABEL, softmax, softmaxCrossEntropy } from "./ops/softmax_cross_entropy.ts";
+export { encodeStep, STEP_BYTES } from "./ops/step.ts";

@@ -1,0 +1,174 @@
+/**
+ * u' = sum of (constant + slope * k) * x: the residual add, the linear
+ * multi-step step, and every sum of gradients.
+ *
+ * Gradients, for a term c(k) x with cotangent g: dx = c(k) g, and
+ * dk = slope <g, x>. dx is handed on as a coefficient and joins the next sum,
+ * so it costs no pass of its own.
+ */
+import { wgsl } from "../../wgsl/mod.ts";
+import { affine, type Coefficient, ONE } from "../graph/coefficient.ts";
+import type { Graph } from "../graph/graph.ts";
+import type { Kernel } from "../graph/kernel.ts";
+import type { Backward, Lowering, Operation } from "../graph/operation.ts";
+import { formatShape, imageShape, quads, sameShape, type Tensor } from "../graph/tensor.ts";
+import { ShapeError } from "../errors.ts";
+import { elementwiseKernel } from "./elementwise.ts";
+import { rowSlices } from "./row_slices.ts";
+
+export interface Term {
+  readonly tensor: Tensor;
+  readonly coefficient: Coefficient;
+}
+
+/**
+ * sum of coefficient * tensor, all of one shape.
+ * @throws {ShapeError} when shapes differ.
+ */
+export function linearCombination(graph: Graph, name: string, terms: readonly Term[]): Tensor {
+  const { shape } = terms[0].tensor;
+  for (const { tensor } of terms) {
+    if (!sameShape(tensor.shape, shape)) {
+      throw new ShapeError("a sum", `shapes ${formatShape(shape)} and ${formatShape(tensor.shape)} differ`);
+    }
+  }
+  const needsGradient = terms.some(({ tensor, coefficient }) => tensor.needsGradient || coefficient.parameter);
+  const output = graph.value(name, shape, needsGradient);
+  graph.record(new LinearCombination(graph, terms, output));
+  return output;
+}
+
+/** u + f: one step of forward Euler. */
+export function residualAdd(graph: Graph, name: string, u: Tensor, f: Tensor): Tensor {
+  return linearCombination(graph, name, [{ tensor: u, coefficient: ONE }, { tensor: f, coefficient: ONE }]);
+}
+
+/** (1 - k) u + k previous + f: the linear two-step step (Lu et al. 2018, eq. 3), k of shape [1]. */
+export function lmStep(
+  graph: Graph,
+  name: string,
+  terms: { u: Tensor; previous: Tensor; f: Tensor; k: Tensor },
+): Tensor {
+  const { u, previous, f, k } = terms;
+  return linearCombination(graph, name, [
+    { tensor: u, coefficient: affine(1, -1, k) },
+    { tensor: previous, coefficient: affine(0, 1, k) },
+    { tensor: f, coefficient: ONE },
+  ]);
+}
+
+class LinearCombination implements Operation {
+  readonly kind = "linear_combination";
+  readonly description: string;
+  readonly inputs: readonly Tensor[];
+  readonly parameters: readonly Tensor[];
+  readonly outputs: readonly Tensor[];
+  readonly writesHalo = true;
+  readonly #graph: Graph;
+  readonly #terms: readonly Term[];
+
+  constructor(graph: Graph, terms: readonly Term[], output: Tensor) {
+    this.#graph = graph;
+    this.#terms = terms;
+    this.inputs = terms.map(({ tensor }) => tensor);
+    this.parameters = [...new Set(terms.flatMap(({ coefficient }) => coefficient.parameter ?? []))];
+    this.outputs = [output];
+    this.description = this.parameters.length > 0 ? "linear multi-step" : "add";
+  }
+
+  lower(memory: Lowering): Kernel[] {
+    const [output] = this.outputs;
+    const scalar = (parameter: Tensor) => `k${this.parameters.indexOf(parameter)}[0]`;
+    const factors = this.#terms.map(({ coefficient: { constant, slope, parameter } }, i) => {
+      const value = parameter ? `${literal(constant)} + ${literal(slope)} * ${scalar(parameter)}` : literal(constant);
+      return `let c${i} = ${value};`;
+    });
+    return [elementwiseKernel({
+      label: this.kind,
+      title: `output = ${this.#terms.map((_, i) => `c${i} x${i}`).join(" + ")}`,
+      batch: imageShape(output).batch,
+      inputs: this.inputs.map((tensor) => memory.image(tensor)),
+      output: memory.image(output),
+      extra: this.parameters.map((parameter, i) => {
+        const { buffer, offset } = memory.parameter(parameter);
+        return {
+          declaration: `var<storage, read> k${i}: array<f32>;`,
+          binding: { buffer, offset, size: 4, access: "read" },
+        };
+      }),
+      prologue: factors.join(" "),
+      expression: this.#terms.map((_, i) => `c${i} * x${i}`).join(" + "),
+    }, memory.target)];
+  }
+
+  backward(gradients: Backward): void {
+    const dOutput = gradients.dOutput(this.outputs[0]);
+    if (!dOutput) return;
+    for (const { tensor, coefficient } of this.#terms) gradients.accumulate(tensor, dOutput, coefficient);
+    for (const parameter of this.parameters) {
+      const terms = this.#terms.filter(({ coefficient }) => coefficient.parameter === parameter);
+      this.#graph.record(new CoefficientGradient(parameter, dOutput, terms));
+    }
+  }
+}
+
+/** dk = sum over the terms of slope <g, x>. */
+class CoefficientGradient implements Operation {
+  readonly kind = "coefficient_gradient";
+  readonly description = "gradient of k";
+  readonly inputs: readonly Tensor[];
+  readonly parameters: readonly Tensor[];
+  readonly parameterGradients: readonly Tensor[];
+  readonly outputs = [];
+
+  constructor(parameter: Tensor, readonly dOutput: Tensor, readonly terms: readonly Term[]) {
+    if (terms.length > 2) throw new ShapeError("a sum", "at most two terms may share one coefficient's parameter");
+    this.parameters = [parameter];
+    this.parameterGradients = [parameter];
+    this.inputs = [dOutput, ...terms.map(({ tensor }) => tensor)];
+  }
+
+  lower(memory: Lowering): Kernel[] {
+    const shape = imageShape(this.dOutput);
+    const slices = rowSlices(shape, memory.target);
+    const c4 = quads(shape.channels);
+    const invocations = Math.ceil(slices.SLICES * c4 / 16) * 16;
+    const partials = memory.scratch("coefficient_gradient partials", invocations * 4);
+    const [a, b = { tensor: a.tensor, coefficient: { constant: 0, slope: 0 } }] = this.terms;
+    const images = [this.dOutput, a.tensor, b.tensor].map((tensor) => memory.image(tensor));
+    const gradient = memory.gradient(this.parameters[0]);
+    return [{
+      label: "coefficient_gradient partials",
+      code: wgsl.coefficientGradient,
+      constants: {
+        C4: c4,
+        HEIGHT: shape.height,
+        WIDTH: shape.width,
+        G_HALO: images[0].halo,
+        A_HALO: images[1].halo,
+        B_HALO: images[2].halo,
+        A_SLOPE: a.coefficient.slope,
+        B_SLOPE: b.coefficient.slope,
+        ...slices,
+      },
+      bindings: [
+        ...images.map(({ buffer }) => ({ buffer, access: "read" as const })),
+        { buffer: partials, access: "read_write" },
+      ],
+      workgroups: [invocations / 16, 1, 1],
+    }, {
+      label: "coefficient_gradient sum",
+      code: wgsl.sumPartials,
+      constants: { COUNT: slices.SLICES * c4 },
+      bindings: [
+        { buffer: partials, access: "read" },
+        { buffer: gradient.buffer, offset: gradient.offset, size: 4, access: "read_write" },
+      ],
+      workgroups: [1, 1, 1],
+    }];
+  }
+}
+
+function literal(value: number): string {
+  return Number.isInteger(value) ? `${value}.0` : `${value}`;
+}

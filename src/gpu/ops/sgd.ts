@@ -1,0 +1,69 @@
+/**
+ * Stochastic gradient descent with momentum m and weight decay d, over all parameters in one dispatch:
+ *
+ *   v' = m v + g + d w;  w' = w - lr v'      (PyTorch's SGD, not Nesterov)
+ */
+import { wgsl } from "../../wgsl/mod.ts";
+import type { Graph } from "../graph/graph.ts";
+import type { BufferHandle, Kernel } from "../graph/kernel.ts";
+import type { Lowering, Operation } from "../graph/operation.ts";
+import { Packing, PARAMETER_ALIGNMENT } from "../graph/packing.ts";
+
+export interface SgdOptions {
+  readonly momentum: number;
+  readonly weightDecay: number;
+  /** Holds the learning rate. */
+  readonly step: BufferHandle;
+}
+
+/**
+ * Records the update of every parameter recorded so far; record it last.
+ * @returns The buffer of decay scales, to be filled with `decayScales(graph)` before the first step.
+ */
+export function sgd(graph: Graph, options: SgdOptions): BufferHandle {
+  const scales = graph.input("decay_scales", decayScales(graph).byteLength);
+  graph.record(new Sgd(options, scales));
+  return scales;
+}
+
+/** For each 64 packed scalars 1 where weight decay applies, else 0. */
+export function decayScales(graph: Graph): Float32Array<ArrayBuffer> {
+  const packing = new Packing(graph.parameters);
+  const scales = new Float32Array(packing.bytes / PARAMETER_ALIGNMENT);
+  graph.parameters.forEach(({ tensor, decay }, i) => {
+    const next = graph.parameters[i + 1];
+    const start = packing.offsetOf(tensor) / PARAMETER_ALIGNMENT;
+    const end = next ? packing.offsetOf(next.tensor) / PARAMETER_ALIGNMENT : scales.length;
+    scales.fill(decay ? 1 : 0, start, end);
+  });
+  return scales;
+}
+
+class Sgd implements Operation {
+  readonly kind = "sgd";
+  readonly description = "stochastic gradient descent";
+  readonly inputs = [];
+  readonly parameters = [];
+  readonly outputs = [];
+  readonly hasSideEffect = true;
+
+  constructor(readonly options: SgdOptions, readonly scales: BufferHandle) {}
+
+  lower({ variables }: Lowering): Kernel[] {
+    const { momentum, weightDecay, step } = this.options;
+    const blocks = variables.parameters.bytes / PARAMETER_ALIGNMENT;
+    return [{
+      label: this.kind,
+      code: wgsl.sgd,
+      constants: { MOMENTUM: momentum, WEIGHT_DECAY: weightDecay, BLOCKS: blocks },
+      bindings: [
+        { buffer: variables.parameters, access: "read_write" },
+        { buffer: variables.gradients, access: "read" },
+        { buffer: variables.velocities, access: "read_write" },
+        { buffer: this.scales, access: "read" },
+        { buffer: step, access: "uniform" },
+      ],
+      workgroups: [Math.ceil(blocks / 16), 1, 1],
+    }];
+  }
+}

@@ -1,0 +1,105 @@
+/**
+ * A trained network as one safetensors file: parameters and running statistics under their own names (weights OIHW,
+ * as PyTorch has them), the optimiser's momentum as `optimizer.velocity.<parameter>`, and what is needed to go on or
+ * to use it as JSON in the metadata.
+ */
+import type { ModelSpec } from "../spec.ts";
+import { CheckpointError, readSafetensors, type SafetensorsTensor, writeSafetensors } from "./safetensors.ts";
+
+const FORMAT = "multistep-1";
+const VELOCITY_PREFIX = "optimizer.velocity.";
+
+export interface NamedTensor {
+  readonly shape: readonly number[];
+  readonly data: Float32Array<ArrayBuffer>;
+}
+
+/** What the network was trained on: how to prepare an image and what the classes are called. */
+export interface CheckpointDataset {
+  readonly name: string;
+  readonly height: number;
+  readonly width: number;
+  readonly channels: number;
+  readonly mean: readonly number[];
+  readonly standardDeviation: readonly number[];
+  readonly classNames: readonly string[];
+}
+
+/** Where training stood; random draws are keyed by it, so it is the generator's position too. */
+export interface TrainingPosition {
+  readonly seed: number;
+  /** The epoch that the next step belongs to, from 0. */
+  readonly epoch: number;
+  /** Steps done in that epoch, and in all. */
+  readonly stepInEpoch: number;
+  readonly step: number;
+}
+
+export interface Checkpoint {
+  readonly model: ModelSpec;
+  readonly dataset: CheckpointDataset;
+  readonly position: TrainingPosition;
+  /** The run's configuration, as the engine wrote it. */
+  readonly configuration: unknown;
+  readonly parameters: ReadonlyMap<string, NamedTensor>;
+  readonly states: ReadonlyMap<string, NamedTensor>;
+  /** Empty in a file of weights alone. */
+  readonly velocities: ReadonlyMap<string, NamedTensor>;
+}
+
+export function encodeCheckpoint(checkpoint: Checkpoint): Uint8Array<ArrayBuffer> {
+  const tensors: Record<string, SafetensorsTensor> = {};
+  const add = (prefix: string, values: ReadonlyMap<string, NamedTensor>) => {
+    for (const [name, { shape, data }] of values) tensors[prefix + name] = { dtype: "F32", shape, data };
+  };
+  add("", checkpoint.parameters);
+  add("", checkpoint.states);
+  add(VELOCITY_PREFIX, checkpoint.velocities);
+  return writeSafetensors(tensors, {
+    format: FORMAT,
+    model: JSON.stringify(checkpoint.model),
+    dataset: JSON.stringify(checkpoint.dataset),
+    position: JSON.stringify(checkpoint.position),
+    configuration: JSON.stringify(checkpoint.configuration),
+    states: JSON.stringify([...checkpoint.states.keys()]),
+  });
+}
+
+/** @throws {CheckpointError} for a file that is damaged or not a checkpoint of this project. */
+export function decodeCheckpoint(bytes: Uint8Array<ArrayBuffer>): Checkpoint {
+  const { tensors, metadata } = readSafetensors(bytes);
+  if (metadata.format !== FORMAT) {
+    throw new CheckpointError(
+      `Cannot use the checkpoint: its format is "${metadata.format ?? "unknown"}", not "${FORMAT}"`,
+    );
+  }
+  const stateNames = new Set(parseField<string[]>(metadata, "states"));
+  const parameters = new Map<string, NamedTensor>();
+  const states = new Map<string, NamedTensor>();
+  const velocities = new Map<string, NamedTensor>();
+  for (const [name, tensor] of Object.entries(tensors)) {
+    if (tensor.dtype !== "F32") {
+      throw new CheckpointError(`Cannot use the checkpoint: "${name}" is ${tensor.dtype}, not F32`);
+    }
+    const { shape, data } = tensor;
+    if (name.startsWith(VELOCITY_PREFIX)) velocities.set(name.slice(VELOCITY_PREFIX.length), { shape, data });
+    else (stateNames.has(name) ? states : parameters).set(name, { shape, data });
+  }
+  return {
+    model: parseField(metadata, "model"),
+    dataset: parseField(metadata, "dataset"),
+    position: parseField(metadata, "position"),
+    configuration: parseField(metadata, "configuration"),
+    parameters,
+    states,
+    velocities,
+  };
+}
+
+function parseField<T>(metadata: Readonly<Record<string, string>>, field: string): T {
+  try {
+    return JSON.parse(metadata[field]);
+  } catch (cause) {
+    throw new CheckpointError(`Cannot use the checkpoint: its metadata has no readable "${field}"`, { cause });
+  }
+}

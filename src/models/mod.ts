@@ -1,0 +1,22 @@
+/** The networks: what a block computes, how a scheme steps, which networks there are, how they are stored. */
+export {
+  type Checkpoint,
+  type CheckpointDataset,
+  decodeCheckpoint,
+  encodeCheckpoint,
+  type NamedTensor,
+  type TrainingPosition,
+} from "./checkpoints/checkpoint.ts";
+export { CheckpointError, readSafetensors, writeSafetensors } from "./checkpoints/safetensors.ts";
+export { ModelError } from "./errors.ts";
+export { initialValues } from "./initialization.ts";
+export {
+  buildNetwork,
+  describeModel,
+  type InputShape,
+  type LayerDescription,
+  type ModelDescription,
+  type NetworkOptions,
+} from "./network.ts";
+export { modelFamilies, type ModelFamily } from "./networks/zoo.ts";
+export type { ModelSpec, Transition } from "./spec.ts";

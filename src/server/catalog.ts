@@ -1,0 +1,39 @@
+/** What there is to train and to train on, as the services see it; tests give their own. */
+import { type DatasetDescription, DatasetRegistry, type ImageSize } from "../data/mod.ts";
+import {
+  describeModel,
+  type ModelDescription,
+  modelFamilies,
+  type ModelFamily,
+  type ModelSpec,
+} from "../models/mod.ts";
+
+export interface ImportOptions {
+  /** What an image folder is scaled to; undefined: the reader's choice. */
+  readonly image?: ImageSize;
+  readonly signal: AbortSignal;
+  onProgress(done: number, total: number): void;
+}
+
+export interface Catalog {
+  modelFamilies(): readonly ModelFamily[];
+  /** @throws {ModelError} */
+  describeModel(spec: ModelSpec, input: ImageSize, classes: number): ModelDescription;
+  listDatasets(): Promise<readonly DatasetDescription[]>;
+  /** @throws {UnknownDatasetError} */
+  describeDataset(name: string): Promise<DatasetDescription>;
+  /** @throws {DatasetError} */
+  importDataset(name: string, source: string, options: ImportOptions): Promise<DatasetDescription>;
+}
+
+/** The models of models/ and the data sets of a data folder. */
+export function createCatalog(dataDir: string): Catalog {
+  const datasets = new DatasetRegistry(dataDir);
+  return {
+    modelFamilies,
+    describeModel,
+    listDatasets: () => datasets.list(),
+    describeDataset: (name) => datasets.describe(name),
+    importDataset: (name, source, { image, ...options }) => datasets.import(name, source, { ...image, ...options }),
+  };
+}

@@ -1,0 +1,60 @@
+/** Models, data sets and the adapter, as messages. */
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import type { DatasetDescription } from "../../data/mod.ts";
+import type { AdapterInfo } from "../../engine/mod.ts";
+import type * as proto from "../../gen/mod.ts";
+import type { ModelDescription, ModelFamily } from "../../models/mod.ts";
+
+export function toModelFamily(family: ModelFamily): MessageInitShape<typeof proto.ModelFamilySchema> {
+  const { pattern, description, scheme, examples } = family;
+  return { pattern, description, scheme, examples: [...examples] };
+}
+
+export function toModelDescription(model: ModelDescription): MessageInitShape<typeof proto.ModelDescriptionSchema> {
+  const { name, scheme, input: { height, width, channels }, classes } = model;
+  return {
+    name,
+    scheme,
+    input: { height, width, channels },
+    classes,
+    parameters: BigInt(model.parameters),
+    multiplyAdds: BigInt(model.multiplyAdds),
+    layers: model.layers.map((layer) => ({
+      name: layer.name,
+      kind: layer.kind,
+      outputShape: [...layer.outputShape],
+      parameters: BigInt(layer.parameters),
+      multiplyAdds: BigInt(layer.multiplyAdds),
+    })),
+  };
+}
+
+export function toDataset(dataset: DatasetDescription): MessageInitShape<typeof proto.DatasetSchema> {
+  const { name, description, height, width, channels, images, cropPadding, horizontalFlip } = dataset;
+  return {
+    name,
+    description,
+    image: { height, width, channels },
+    classNames: [...dataset.classNames],
+    trainImages: images.train,
+    testImages: images.test,
+    mean: [...dataset.mean],
+    standardDeviation: [...dataset.standardDeviation],
+    cropPadding,
+    horizontalFlip,
+  };
+}
+
+export function toAdapter(adapter: AdapterInfo): MessageInitShape<typeof proto.AdapterSchema> {
+  const { vendor, architecture, device, description, software } = adapter;
+  const limits = Object.entries(adapter.limits).map(([name, limit]) => [name, BigInt(Math.trunc(limit))]);
+  return {
+    vendor,
+    architecture,
+    device,
+    description,
+    software,
+    features: [...adapter.features],
+    limits: Object.fromEntries(limits),
+  };
+}

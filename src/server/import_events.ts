@@ -1,0 +1,49 @@
+/** An import as a stream. */
+import type { DatasetDescription, ImageSize } from "../data/mod.ts";
+import type { Catalog } from "./catalog.ts";
+
+export type ImportEvent =
+  | { readonly kind: "progress"; readonly done: number; readonly total: number }
+  | { readonly kind: "dataset"; readonly dataset: DatasetDescription };
+
+export interface ImportSource {
+  readonly name: string;
+  /** A path that the server may read. */
+  readonly source: string;
+  readonly image?: ImageSize;
+  readonly signal: AbortSignal;
+}
+
+/**
+ * The newest progress whenever it is asked for, then the data set. Leaving it ends the import.
+ * @throws {DatasetError}
+ */
+export async function* importEvents(catalog: Catalog, options: ImportSource): AsyncGenerator<ImportEvent> {
+  const { name, source, image } = options;
+  const left = new AbortController();
+  let newest: ImportEvent | undefined;
+  let news = Promise.withResolvers<void>();
+  const imported = catalog.importDataset(name, source, {
+    image,
+    signal: AbortSignal.any([options.signal, left.signal]),
+    onProgress(done, total) {
+      newest = { kind: "progress", done, total };
+      news.resolve();
+    },
+  });
+  let ended = false;
+  imported.catch(() => {}).finally(() => {
+    ended = true;
+    news.resolve();
+  });
+  try {
+    while (!ended) {
+      await news.promise;
+      news = Promise.withResolvers();
+      if (newest && !ended) yield newest;
+    }
+    yield { kind: "dataset", dataset: await imported };
+  } finally {
+    left.abort();
+  }
+}

@@ -1,0 +1,29 @@
+/** Received images, made the size of a network's input. */
+import { decodeImage, type ImageSize, resizePixels } from "../../data/mod.ts";
+import type { CheckpointDescription } from "../../engine/mod.ts";
+import type { ReceivedImage } from "../validation/inference.ts";
+import { checkChannels } from "../validation/model_spec.ts";
+
+/** @throws {InvalidFieldError} never for a network that was trained here: its images have 1 or 3 channels. */
+export function inputSize({ height, width, channels }: CheckpointDescription): ImageSize {
+  return { height, width, channels: checkChannels("channels", channels) };
+}
+
+/**
+ * @returns height x width x channels bytes
+ * @throws {ImageError} not a PNG or JPEG file, truncated, or too large.
+ */
+export function toInput(image: ReceivedImage, size: ImageSize): Promise<Uint8Array> {
+  return image.kind === "encoded" ? decodeImage(image.bytes, size) : resizePixels(image.pixels, image.size, size);
+}
+
+/** Several images of one size, one after another. */
+export function joinImages(images: readonly Uint8Array[]): Uint8Array {
+  const joined = new Uint8Array(images.reduce((sum, { length }) => sum + length, 0));
+  let offset = 0;
+  for (const image of images) {
+    joined.set(image, offset);
+    offset += image.length;
+  }
+  return joined;
+}

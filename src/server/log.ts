@@ -1,0 +1,29 @@
+/** Structured logs: one JSON object a line, through a sink given by who starts the server. */
+
+/** Takes one line, without its line break. */
+export type LogSink = (line: string) => void;
+
+export type LogFields = Readonly<Record<string, string | number | boolean | undefined>>;
+
+export class Log {
+  constructor(private readonly sink: LogSink) {}
+
+  info(message: string, fields: LogFields = {}): void {
+    this.write("info", message, fields);
+  }
+
+  /** @param error logged with its stack and its causes; they never reach a client. */
+  error(message: string, error: unknown, fields: LogFields = {}): void {
+    this.write("error", message, { ...fields, error: describe(error) });
+  }
+
+  private write(level: "info" | "error", message: string, fields: LogFields): void {
+    this.sink(JSON.stringify({ time: new Date().toISOString(), level, message, ...fields }));
+  }
+}
+
+function describe(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  const own = error.stack ?? `${error.name}: ${error.message}`;
+  return error.cause === undefined ? own : `${own}\ncaused by ${describe(error.cause)}`;
+}

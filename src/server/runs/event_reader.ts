@@ -1,0 +1,38 @@
+/** Reads logs for watchers. Those who are up to date all ask for the same, so what was read is shared. */
+import type { RunEvent } from "./run.ts";
+import { hasEnded } from "./state.ts";
+import type { RunStore } from "./store.ts";
+
+export interface EventBatch {
+  /** After the sequence asked for, oldest first. */
+  readonly events: readonly RunEvent[];
+  /** There are no events, and there will be none. */
+  readonly ended: boolean;
+}
+
+/** Batches kept. */
+const keptBatches = 16;
+
+export class EventReader {
+  private readonly batches = new Map<string, EventBatch>();
+
+  /** @param limit events a batch has at most */
+  constructor(private readonly store: RunStore, readonly limit: number) {}
+
+  /** @throws {RequestError} not-found. */
+  read(run: string, after: number): EventBatch {
+    const key = `${run} ${after}`;
+    const known = this.batches.get(key);
+    if (known) return known;
+    const events = this.store.events(run, after, this.limit);
+    const batch = { events, ended: events.length === 0 && hasEnded(this.store.get(run).state) };
+    if (this.batches.size === keptBatches) this.batches.clear();
+    this.batches.set(key, batch);
+    return batch;
+  }
+
+  /** To be called after every change of the store. */
+  forget(): void {
+    this.batches.clear();
+  }
+}

@@ -1,0 +1,55 @@
+import type { ServiceImpl } from "@connectrpc/connect";
+import { health } from "../../gen/mod.ts";
+import { Bells } from "../bells.ts";
+import { RequestError } from "../errors.ts";
+
+const Status = health.HealthCheckResponse_ServingStatus;
+
+/** Whether the services can be used. The empty name stands for the whole server. */
+export class ServerHealth {
+  private serving = true;
+  private readonly bells = new Bells();
+
+  constructor(readonly services: readonly string[]) {}
+
+  /** Undefined: a service that is not served. */
+  status(service: string): health.HealthCheckResponse_ServingStatus | undefined {
+    if (service !== "" && !this.services.includes(service)) return undefined;
+    return this.serving ? Status.SERVING : Status.NOT_SERVING;
+  }
+
+  /** Resolves at the next change; throws the signal's reason. */
+  change(signal: AbortSignal): Promise<void> {
+    return this.bells.next("", signal);
+  }
+
+  stopServing(): void {
+    this.serving = false;
+    this.bells.ring("");
+  }
+}
+
+export function createHealthService(state: ServerHealth): ServiceImpl<typeof health.Health> {
+  return {
+    check({ service }) {
+      const status = state.status(service);
+      if (status !== undefined) return { status };
+      const known = state.services.join(", ");
+      throw new RequestError("not-found", `There is no service ${JSON.stringify(service)}; there are ${known}`);
+    },
+
+    list() {
+      const statuses = ["", ...state.services].map((service) => [service, { status: state.status(service) }]);
+      return { statuses: Object.fromEntries(statuses) };
+    },
+
+    async *watch({ service }, { signal }) {
+      while (true) {
+        // Listen first, so that no change between is missed.
+        const change = state.change(signal);
+        yield { status: state.status(service) ?? Status.SERVICE_UNKNOWN };
+        await change;
+      }
+    },
+  };
+}

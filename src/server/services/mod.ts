@@ -1,0 +1,76 @@
+/** All services of a server, over one store, one engine and one data folder. */
+import type { DescFile } from "@bufbuild/protobuf";
+import type { ConnectRouter } from "@connectrpc/connect";
+import type { Engine } from "../../engine/mod.ts";
+import {
+  CatalogService,
+  health,
+  InferenceService,
+  reflectionV1,
+  reflectionV1Alpha,
+  TrainingService,
+} from "../../gen/mod.ts";
+import type { Catalog } from "../catalog.ts";
+import { Inference } from "../inference/inference.ts";
+import { WeightsFinder } from "../inference/weights.ts";
+import type { Log } from "../log.ts";
+import type { RunStore } from "../runs/store.ts";
+import { TrainingRuns } from "../runs/training_runs.ts";
+import { createCatalogService } from "./catalog_service.ts";
+import { createHealthService, ServerHealth } from "./health_service.ts";
+import { createInferenceService } from "./inference_service.ts";
+import { createReflectionV1, createReflectionV1Alpha, ReflectionIndex } from "./reflection_service.ts";
+import { createTrainingService } from "./training_service.ts";
+
+export interface ServicesParts {
+  readonly store: RunStore;
+  readonly engine: Engine;
+  readonly catalog: Catalog;
+  readonly log: Log;
+  /** Absolute, symbolic links resolved. */
+  readonly dataDir: string;
+  /** Folders beside the data folder that data sets may be imported from; absolute, symbolic links resolved. */
+  readonly importFolders: readonly string[];
+}
+
+export interface Services {
+  readonly runs: TrainingRuns;
+  readonly health: ServerHealth;
+  readonly routes: (router: ConnectRouter) => void;
+}
+
+/** Images of one StreamInfer call under way. */
+const imagesInFlight = 16;
+/** Milliseconds between two messages of progress of an evaluation or an import. */
+const progressInterval = 250;
+
+const domainServices = [TrainingService, InferenceService, CatalogService];
+const reflectedFiles: readonly DescFile[] = [
+  ...domainServices.map(({ file }) => file),
+  health.file_grpc_health_v1_health,
+  reflectionV1.file_grpc_reflection_v1_reflection,
+  reflectionV1Alpha.file_grpc_reflection_v1alpha_reflection,
+];
+
+/** Runs that a server which is gone left unfinished are failed here. */
+export function createServices(parts: ServicesParts): Services {
+  const { store, engine, catalog, log, dataDir } = parts;
+  const runs = new TrainingRuns({ store, engine, log });
+  const weights = new WeightsFinder(runs, dataDir);
+  const inference = new Inference(engine, weights);
+  const state = new ServerHealth(domainServices.map(({ typeName }) => typeName));
+  const index = new ReflectionIndex(reflectedFiles);
+  const importFolders = [dataDir, ...parts.importFolders];
+  const inferenceParts = { engine, weights, inference, log, inFlight: imagesInFlight, progressInterval };
+  const catalogParts = { catalog, runs, adapter: engine.adapter, importFolders, progressInterval };
+  const routes = (router: ConnectRouter) => {
+    router
+      .service(TrainingService, createTrainingService(runs, catalog))
+      .service(InferenceService, createInferenceService(inferenceParts))
+      .service(CatalogService, createCatalogService(catalogParts))
+      .service(health.Health, createHealthService(state))
+      .service(reflectionV1.ServerReflection, createReflectionV1(index))
+      .service(reflectionV1Alpha.ServerReflection, createReflectionV1Alpha(index, reflectionV1Alpha));
+  };
+  return { runs, health: state, routes };
+}

@@ -1,0 +1,66 @@
+/** Checks of single values; each returns what it was given, or throws an `InvalidFieldError` that names the field. */
+import { InvalidFieldError } from "../errors.ts";
+
+export interface Range {
+  readonly min: number;
+  readonly max: number;
+}
+
+/** An integer in a range, both ends included. */
+export function checkInteger(field: string, value: number, { min, max }: Range): number {
+  if (Number.isInteger(value) && value >= min && value <= max) return value;
+  throw new InvalidFieldError(field, value, `an integer from ${min} to ${max}`);
+}
+
+/** A finite number above 0. */
+export function checkPositive(field: string, value: number): number {
+  if (Number.isFinite(value) && value > 0) return value;
+  throw new InvalidFieldError(field, value, "a finite number above 0");
+}
+
+/** A finite number, 0 or more. */
+export function checkNonNegative(field: string, value: number): number {
+  if (Number.isFinite(value) && value >= 0) return value;
+  throw new InvalidFieldError(field, value, "a finite number of at least 0");
+}
+
+/** 0 <= value < 1. */
+export function checkFraction(field: string, value: number): number {
+  if (value >= 0 && value < 1) return value;
+  throw new InvalidFieldError(field, value, "from 0 to below 1");
+}
+
+const nameForm = /^[a-z0-9][a-z0-9-]{0,63}$/;
+
+/** The name of a model or a data set. */
+export function checkName(field: string, value: string): string {
+  if (nameForm.test(value)) return value;
+  throw new InvalidFieldError(field, value, "1 to 64 lower-case letters, digits and hyphens, the first no hyphen");
+}
+
+const runForm = /^runs\/([a-z0-9]{1,64})$/;
+
+/** A run's name; returns its id. */
+export function checkRunName(field: string, value: string): string {
+  const id = runForm.exec(value)?.[1];
+  if (id !== undefined) return id;
+  throw new InvalidFieldError(field, value, 'a run\'s name, such as "runs/k7tm2xw9ab"');
+}
+
+/** A text without control characters. */
+export function checkText(field: string, value: string, { min, max }: Range): string {
+  if (value.length >= min && value.length <= max && !/\p{Cc}/u.test(value)) return value;
+  throw new InvalidFieldError(field, value, `${min} to ${max} characters without control characters`);
+}
+
+/** One of the values of a table by enum number. `names` is for the message. */
+export function checkEnum<T>(field: string, value: number, table: Readonly<Record<number, T>>, names: string): T {
+  if (value in table) return table[value];
+  throw new InvalidFieldError(field, value, names);
+}
+
+/** A message or a choice that has to be there. */
+export function checkPresent<T>(field: string, value: T | undefined, allowed: string): T {
+  if (value !== undefined) return value;
+  throw new InvalidFieldError(field, value, allowed);
+}

@@ -1,0 +1,90 @@
+/** TrainingConfig: every field checked, every default filled in. */
+import type { TrainingConfig } from "../../engine/mod.ts";
+import * as proto from "../../gen/mod.ts";
+import { InvalidFieldError } from "../errors.ts";
+import {
+  checkEnum,
+  checkFraction,
+  checkInteger,
+  checkName,
+  checkNonNegative,
+  checkPositive,
+  checkPresent,
+} from "./fields.ts";
+import { checkModelSpec } from "./model_spec.ts";
+
+/** What a data set proposes for the augmentation of its images. */
+export interface AugmentationDefaults {
+  readonly cropPadding: number;
+  readonly horizontalFlip: boolean;
+}
+
+/** Everything but the augmentation, whose defaults are the data set's. */
+export type CheckedConfig =
+  & Omit<TrainingConfig, "cropPadding" | "horizontalFlip">
+  & Partial<AugmentationDefaults>;
+
+const mostImages = 2 ** 32 - 1;
+const mostEpochs = 100_000;
+const precisions = { [proto.Precision.UNSPECIFIED]: "f32", [proto.Precision.F32]: "f32" } as const;
+
+/** @throws {InvalidFieldError} for the first field that is not allowed. */
+export function checkTrainingConfig(message: proto.TrainingConfig | undefined): CheckedConfig {
+  const config = checkPresent("config", message, "set");
+  const { epochs = 1, batchSize = 64, evaluateEveryEpochs = 1, labelSmoothing = 0 } = config;
+  return {
+    model: checkModelSpec("config.model", config.model),
+    dataset: checkName("config.dataset", config.dataset),
+    epochs: checkInteger("config.epochs", epochs, { min: 1, max: mostEpochs }),
+    batchSize: checkInteger("config.batch_size", batchSize, { min: 1, max: 65_536 }),
+    seed: checkSeed(config.seed ?? 0n),
+    limitTrain: checkLimit("config.limit_train", config.limitTrain),
+    limitTest: checkLimit("config.limit_test", config.limitTest),
+    ...checkOptimizer(config.optimizer),
+    ...checkSchedule(config.schedule),
+    labelSmoothing: checkFraction("config.label_smoothing", labelSmoothing),
+    ...checkAugmentation(config.augmentation),
+    precision: checkEnum("config.precision", config.precision, precisions, "PRECISION_F32 (1), or left out"),
+    evaluateEveryEpochs: checkInteger("config.evaluate_every_epochs", evaluateEveryEpochs, { min: 0, max: mostEpochs }),
+  };
+}
+
+export function fillAugmentation(config: CheckedConfig, defaults: AugmentationDefaults): TrainingConfig {
+  const { cropPadding = defaults.cropPadding, horizontalFlip = defaults.horizontalFlip } = config;
+  return { ...config, cropPadding, horizontalFlip };
+}
+
+/** Up to where a JavaScript number is exact. */
+function checkSeed(seed: bigint): number {
+  if (seed <= BigInt(Number.MAX_SAFE_INTEGER)) return Number(seed);
+  throw new InvalidFieldError("config.seed", seed, `an integer from 0 to ${Number.MAX_SAFE_INTEGER}`);
+}
+
+function checkLimit(field: string, limit: number | undefined): number | undefined {
+  return limit === undefined ? undefined : checkInteger(field, limit, { min: 1, max: mostImages });
+}
+
+function checkOptimizer(message: proto.OptimizerConfig | undefined) {
+  const { learningRate = 0.1, momentum = 0.9, weightDecay = 1e-4, decayMultistepCoefficients = true } = message ?? {};
+  return {
+    learningRate: checkPositive("config.optimizer.learning_rate", learningRate),
+    momentum: checkFraction("config.optimizer.momentum", momentum),
+    weightDecay: checkNonNegative("config.optimizer.weight_decay", weightDecay),
+    decayMultistepCoefficients,
+  };
+}
+
+function checkSchedule(message: proto.ScheduleConfig | undefined) {
+  const { milestones = [], factor = 0.1 } = message ?? {};
+  milestones.forEach((milestone, index) => {
+    const min = index === 0 ? 0 : milestones[index - 1] + 1;
+    checkInteger(`config.schedule.milestones[${index}]`, milestone, { min, max: mostEpochs });
+  });
+  return { milestones, factor: checkPositive("config.schedule.factor", factor) };
+}
+
+function checkAugmentation(message: proto.AugmentationConfig | undefined): Partial<AugmentationDefaults> {
+  const { cropPadding, horizontalFlip } = message ?? {};
+  if (cropPadding !== undefined) checkInteger("config.augmentation.crop_padding", cropPadding, { min: 0, max: 64 });
+  return { cropPadding, horizontalFlip };
+}

@@ -1,0 +1,4 @@
+import project from "../../deno.json" with { type: "json" };
+
+/** Of Multistep. */
+export const version: string = project.version;

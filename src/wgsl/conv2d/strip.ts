@@ -1,0 +1,157 @@
+import { channelQuads, dividingWorkgroup, type ImageLayout } from "../layout.ts";
+
+/**
+ * A convolution as a list of taps: out[y, x] = sum over taps of in[y * inputStep + dy, x * inputStep + dx] w[tap], on a
+ * grid of outputs that may be every `outputStep`th pixel of an image. A forward convolution is one such; the input
+ * gradient of a strided one is one for each phase of the stride.
+ */
+export interface StripConvolution {
+  readonly input: ImageLayout;
+  readonly output: ImageLayout;
+  /** Pixels of the output grid. */
+  readonly rows: number;
+  readonly columns: number;
+  readonly inputStep: number;
+  readonly outputStep: number;
+  /** Where the output grid starts in the output image. */
+  readonly outputY: number;
+  readonly outputX: number;
+  /** Rows and columns of the taps, relative to the input pixel; every pair is a tap. */
+  readonly dy: readonly number[];
+  readonly dx: readonly number[];
+  /** Channel quads summed over, and written, by one dispatch. */
+  readonly inputQuads: number;
+  readonly outputQuads: number;
+  readonly batch: number;
+  /** Whether to add to what the output holds. */
+  readonly accumulate: boolean;
+  /** Output pixels an invocation may take. */
+  readonly pixels: number;
+}
+
+export interface StripSource {
+  readonly code: string;
+  readonly workgroups: number;
+}
+
+/** vec4s of one block of packed weights, its header included. */
+export function stripBlockQuads(
+  { dy, dx, inputQuads, outputQuads }: Pick<StripConvolution, "dy" | "dx" | "inputQuads" | "outputQuads">,
+): number {
+  return 1 + inputQuads * 4 * dy.length * dx.length * outputQuads;
+}
+
+/**
+ * Text of the kernel. One invocation computes a strip of pixels by `outputQuads` channel quads, with one accumulator a
+ * pixel and quad in a named variable (a local array is slow on software Vulkan); the body of the one loop, over input
+ * quads and tap rows, is unrolled over tap columns and channels. The weights are a uniform: (output quad, input quad,
+ * 0, 0), then [input quad][tap row][channel][tap column][output quad] of vec4 over output channels.
+ */
+export function stripSource(convolution: StripConvolution): StripSource {
+  const { input, output, rows, columns, inputStep, outputStep, dy, dx, inputQuads, outputQuads, batch } = convolution;
+  const tile = stripTile(convolution);
+  const stripsX = Math.ceil(columns / tile.width);
+  const strips = stripsX * Math.ceil(rows / tile.height);
+  const lanes = strips * batch;
+  const workgroup = dividingWorkgroup(lanes, 32);
+  const guarded = workgroup < 16;
+  const size = guarded ? 16 : workgroup;
+  const pixels = Array.from({ length: tile.height * tile.width }, (_, p) => p);
+  const quads = Array.from({ length: outputQuads }, (_, q) => q);
+  const overlapX = columns % tile.width !== 0;
+  const pitch = (layout: ImageLayout) => (layout.width + 2 * layout.halo) * channelQuads(layout);
+  const store = (p: number) => {
+    const [py, px] = [Math.floor(p / tile.width), p % tile.width];
+    const conditions = [
+      ...(guarded ? [`id.x < ${lanes}u`] : []),
+      ...(overlapX ? [`x0 + ${px}u >= strip_x * ${tile.width}u`] : []),
+    ];
+    const at = `out + ${py * outputStep * pitch(output) + px * outputStep * channelQuads(output)}u`;
+    const statements = quads.map((q) => {
+      const before = convolution.accumulate ? `output[${at} + ${q}u] + ` : "";
+      return `output[${at} + ${q}u] = ${before}a${p}_${q};`;
+    }).join(" ");
+    return conditions.length > 0 ? `if (${conditions.join(" && ")}) { ${statements} }` : statements;
+  };
+  const minDx = Math.min(...dx);
+  const inputColumns = (tile.width - 1) * inputStep + Math.max(...dx) - minDx + 1;
+  const usedColumns = new Set(pixels.flatMap((p) => dx.map((d) => (p % tile.width) * inputStep + d - minDx)));
+  const tapRow = (ky: number) => {
+    const lines: string[] = [];
+    for (let row = 0; row < tile.height; row++) {
+      for (let column = 0; column < inputColumns; column++) {
+        if (!usedColumns.has(column)) continue;
+        const at = row * inputStep * pitch(input) + column * channelQuads(input);
+        lines.push(`let i${row}_${column} = input[base + ${at}u];`);
+      }
+    }
+    for (let c = 0; c < 4; c++) {
+      dx.forEach((d, kx) => {
+        for (const q of quads) {
+          const weight = `w${c}_${kx}_${q}`;
+          lines.push(`let ${weight} = weights.values[at + ${(c * dx.length + kx) * outputQuads + q}u];`);
+          for (const p of pixels) {
+            const column = (p % tile.width) * inputStep + d - minDx;
+            const value = `i${Math.floor(p / tile.width)}_${column}.${"xyzw"[c]}`;
+            lines.push(`a${p}_${q} = fma(vec4<f32>(${value}), ${weight}, a${p}_${q});`);
+          }
+        }
+      });
+    }
+    return `// tap row ${ky}\n      ${lines.join("\n      ")}`;
+  };
+  const uniformRows = dy.every((value, i) => i === 0 || value - dy[i - 1] === dy[1] - dy[0]);
+  if (!uniformRows) throw new Error("Cannot unroll tap rows that are not evenly spaced");
+  const rowStep = dy.length > 1 ? dy[1] - dy[0] : 0;
+  const rowWeights = 4 * dx.length * outputQuads;
+  const code = `// Convolution: ${tile.height}x${tile.width} pixels by ${outputQuads * 4} channels an invocation.
+struct Weights { header: vec4<u32>, values: array<vec4<f32>, ${inputQuads * dy.length * rowWeights}> }
+@group(0) @binding(0) var<storage, read> input: array<vec4<f32>>;
+@group(0) @binding(1) var<uniform> weights: Weights;
+@group(0) @binding(2) var<storage, read_write> output: array<vec4<f32>>;
+
+@compute @workgroup_size(${size})
+fn main(@builtin(global_invocation_id) id: vec3<u32>) {
+  let lane = ${guarded ? `min(id.x, ${lanes - 1}u)` : "id.x"};
+  let image = lane / ${strips}u;
+  let strip = lane % ${strips}u;
+  let strip_x = strip % ${stripsX}u;
+  let y0 = (strip / ${stripsX}u) * ${tile.height}u;
+  let x0 = ${overlapX ? `min(strip_x * ${tile.width}u, ${columns - tile.width}u)` : `strip_x * ${tile.width}u`};
+  let input_row = i32(image * ${input.height + 2 * input.halo}u + y0 * ${inputStep}u) + ${input.halo + dy[0]};
+  let input_start = (input_row * ${input.width + 2 * input.halo} + i32(x0 * ${inputStep}u) + ${input.halo + minDx}) * ${
+    channelQuads(input)
+  } + i32(weights.header.y);
+  let output_row = image * ${output.height + 2 * output.halo}u + y0 * ${outputStep}u + ${
+    convolution.outputY + output.halo
+  }u;
+  let out = (output_row * ${output.width + 2 * output.halo}u + x0 * ${outputStep}u + ${
+    convolution.outputX + output.halo
+  }u) * ${channelQuads(output)}u + weights.header.x;
+  ${pixels.map((p) => quads.map((q) => `var a${p}_${q} = vec4<f32>();`).join(" ")).join("\n  ")}
+  for (var step = 0u; step < ${inputQuads * dy.length}u; step++) {
+    let base = u32(input_start + i32(step / ${dy.length}u) + i32(step % ${dy.length}u) * ${rowStep * pitch(input)});
+    let at = step * ${rowWeights}u;
+      ${tapRow(0)}
+  }
+  ${pixels.map(store).join("\n  ")}
+}
+`;
+  return { code, workgroups: Math.ceil(lanes / size) };
+}
+
+/** The largest tile that divides the grid; where nothing near the limit does, strips of a row that overlap at its end. */
+function stripTile({ rows, columns, pixels }: StripConvolution): { height: number; width: number } {
+  let best = { height: 1, width: 1 };
+  for (let width = 1; width <= Math.min(columns, pixels); width++) {
+    if (columns % width !== 0) continue;
+    for (let height = 1; height * width <= pixels && height <= rows; height++) {
+      if (rows % height !== 0) continue;
+      const better = height * width > best.height * best.width ||
+        (height * width === best.height * best.width && width > best.width);
+      if (better) best = { height, width };
+    }
+  }
+  const whole = Math.min(columns, pixels);
+  return best.height * best.width * 2 < whole ? { height: 1, width: whole } : best;
+}

@@ -1,0 +1,61 @@
+/** The kernels' texts: WGSL modules with `override` constants, and generators for what has to be unrolled. */
+import batchNormBackwardFinalize from "./batch_norm_backward_finalize.wgsl" with { type: "text" };
+import batchNormBackwardReduce from "./batch_norm_backward_reduce.wgsl" with { type: "text" };
+import batchNormFinalize from "./batch_norm_finalize.wgsl" with { type: "text" };
+import batchNormFold from "./batch_norm_fold.wgsl" with { type: "text" };
+import batchNormStatistics from "./batch_norm_statistics.wgsl" with { type: "text" };
+import coefficientGradient from "./coefficient_gradient.wgsl" with { type: "text" };
+import conv2dDirect from "./conv2d/direct.wgsl" with { type: "text" };
+import conv2dDirectBackwardInput from "./conv2d/direct_backward_input.wgsl" with { type: "text" };
+import conv2dDirectBackwardWeight from "./conv2d/direct_backward_weight.wgsl" with { type: "text" };
+import packWeights from "./conv2d/pack_weights.wgsl" with { type: "text" };
+import weightGradientReduce from "./conv2d/weight_gradient_reduce.wgsl" with { type: "text" };
+import decodeImages from "./decode_images.wgsl" with { type: "text" };
+import globalAveragePool from "./global_average_pool.wgsl" with { type: "text" };
+import linear from "./linear.wgsl" with { type: "text" };
+import linearBackwardInput from "./linear_backward_input.wgsl" with { type: "text" };
+import linearBackwardWeight from "./linear_backward_weight.wgsl" with { type: "text" };
+import sgd from "./sgd.wgsl" with { type: "text" };
+import softmax from "./softmax.wgsl" with { type: "text" };
+import softmaxCrossEntropy from "./softmax_cross_entropy.wgsl" with { type: "text" };
+import sumPartials from "./sum_partials.wgsl" with { type: "text" };
+
+export const wgsl = {
+  batchNormBackwardFinalize,
+  batchNormBackwardReduce,
+  batchNormFinalize,
+  batchNormFold,
+  batchNormStatistics,
+  coefficientGradient,
+  conv2dDirect,
+  conv2dDirectBackwardInput,
+  conv2dDirectBackwardWeight,
+  decodeImages,
+  globalAveragePool,
+  linear,
+  linearBackwardInput,
+  linearBackwardWeight,
+  packWeights,
+  sgd,
+  softmax,
+  softmaxCrossEntropy,
+  sumPartials,
+  weightGradientReduce,
+} as const;
+
+export {
+  clearHaloSource,
+  clearImageSource,
+  type Elementwise,
+  type ElementwiseSource,
+  elementwiseSource,
+} from "./elementwise.ts";
+export { channelQuads, type ImageLayout } from "./layout.ts";
+export { stripBlockQuads, type StripConvolution, stripSource } from "./conv2d/strip.ts";
+export {
+  tileCounts,
+  tileQuads,
+  type WeightGradient,
+  weightGradientSource,
+  type WeightTile,
+} from "./conv2d/weight_gradient.ts";

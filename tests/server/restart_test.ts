@@ -1,0 +1,61 @@
+/** A server that was killed, started again on its data folder. */
+import { assertEquals } from "@std/assert";
+import { type EventMessage, GrpcClient, longConfig, quickConfig, type RunMessage } from "../support/grpc_client.ts";
+import { startTestServer } from "../support/test_server.ts";
+
+/** A server in a process of its own. */
+async function spawnServer(dataDir: string): Promise<{ address: string; kill(): Promise<void> }> {
+  const script = new URL("../support/server_process.ts", import.meta.url).pathname;
+  const args = ["run", "-A", "--no-check", script, dataDir];
+  const child = new Deno.Command(Deno.execPath(), { args, stdout: "piped" }).spawn();
+  const reader = child.stdout.getReader();
+  const { value } = await reader.read();
+  return {
+    address: new TextDecoder().decode(value).trim(),
+    async kill() {
+      child.kill("SIGKILL");
+      await child.status;
+      await reader.cancel();
+    },
+  };
+}
+
+Deno.test("kill -9 in the middle of a run: the next server fails it, and has lost no event", async () => {
+  const dataDir = Deno.makeTempDirSync();
+  const killed = await spawnServer(dataDir);
+  const seen: EventMessage["event"][] = [];
+  {
+    using client = new GrpcClient(killed.address);
+    await client.collect("TrainingService/Train", { config: quickConfig() });
+    const call = client.stream("TrainingService/Train", { config: longConfig() });
+    const ended = new Promise((resolve) => call.on("error", resolve));
+    await new Promise<void>((resolve) =>
+      call.on("data", ({ event }: EventMessage) => {
+        seen.push(event);
+        if (seen.length === 6) resolve();
+      })
+    );
+    // Waits in the queue.
+    client.stream("TrainingService/Train", { config: quickConfig() }).on("error", () => {});
+    while ((await client.unary<{ queued_runs: number }>("CatalogService/GetServerInfo")).queued_runs === 0);
+    await killed.kill();
+    await ended;
+  }
+  const next = await startTestServer({ dataDir });
+  {
+    using client = new GrpcClient(next.address);
+    const { runs } = await client.unary<{ runs: RunMessage[] }>("TrainingService/ListRuns");
+    const failed = ["RUN_STATE_FAILED", "The server stopped while the run was in progress"];
+    assertEquals(runs.map((run) => [run.state, run.status_message]), [failed, failed, ["RUN_STATE_SUCCEEDED", ""]]);
+    const { run: name } = seen[0];
+    const events = (await client.collect<EventMessage>("TrainingService/WatchRun", { name })).map(({ event }) => event);
+    assertEquals(events.slice(0, seen.length), seen);
+    assertEquals(events.map(({ sequence }) => sequence), events.map((_, index) => index + 1));
+    assertEquals(events.at(-1)?.state_changed?.state, "RUN_STATE_FAILED");
+    // And it trains again.
+    const again = await client.collect<EventMessage>("TrainingService/Train", { config: quickConfig() });
+    assertEquals(again.at(-1)?.event.state_changed?.state, "RUN_STATE_SUCCEEDED");
+  }
+  await next.stop();
+  Deno.removeSync(dataDir, { recursive: true });
+});

@@ -1,0 +1,276 @@
+import { join } from "node:path";
+import { assert, assertEquals, assertRejects, assertStringIncludes, assertThrows } from "@std/assert";
+import { EngineError, type TrainingConfig } from "../../../src/engine/mod.ts";
+import { RequestError } from "../../../src/server/errors.ts";
+import { Log } from "../../../src/server/log.ts";
+import type { RunEvent } from "../../../src/server/runs/run.ts";
+import { RunStore } from "../../../src/server/runs/store.ts";
+import { TrainingRuns } from "../../../src/server/runs/training_runs.ts";
+import { brokenSeeds, FakeEngine } from "../../support/fake_engine.ts";
+
+const quick: TrainingConfig = {
+  model: { name: "lm-resnet-20" },
+  dataset: "digits",
+  epochs: 1,
+  batchSize: 64,
+  seed: 0,
+  learningRate: 0.1,
+  momentum: 0.9,
+  weightDecay: 1e-4,
+  decayMultistepCoefficients: true,
+  milestones: [],
+  factor: 0.1,
+  labelSmoothing: 0,
+  cropPadding: 2,
+  horizontalFlip: false,
+  precision: "f32",
+  evaluateEveryEpochs: 1,
+};
+const long = { ...quick, epochs: 100_000 };
+const forever = new AbortController().signal;
+
+interface Fixture {
+  readonly runs: TrainingRuns;
+  readonly store: RunStore;
+  readonly engine: FakeEngine;
+  readonly logs: string[];
+  start(config: TrainingConfig, requestId?: string): Promise<string>;
+  events(id: string): Promise<RunEvent[]>;
+}
+
+function withRuns(test: (fixture: Fixture) => Promise<void>): () => Promise<void> {
+  return async () => {
+    const folder = Deno.makeTempDirSync();
+    const store = RunStore.open(join(folder, "runs.sqlite"));
+    const engine = new FakeEngine(folder);
+    const logs: string[] = [];
+    const runs = new TrainingRuns({ store, engine, log: new Log((line) => logs.push(line)), watchBatch: 3 });
+    try {
+      await test({
+        runs,
+        store,
+        engine,
+        logs,
+        start: async (config, requestId) => (await runs.start(config, { requestId, requestDigest: "d" })).id,
+        events: (id) => Array.fromAsync(runs.watch(id, 0, forever)),
+      });
+    } finally {
+      await runs.close();
+      store.close();
+      Deno.removeSync(folder, { recursive: true });
+    }
+  };
+}
+
+/** "state QUEUED", "progress", ... */
+function outline(events: readonly RunEvent[]): string[] {
+  return events.map(({ body }) => body.kind === "state" ? `state ${body.state}` : body.kind);
+}
+
+function sequences(events: readonly RunEvent[]): number[] {
+  return events.map(({ sequence }) => sequence);
+}
+
+async function until(condition: () => boolean): Promise<void> {
+  while (!condition()) await new Promise((resolve) => setTimeout(resolve, 2));
+}
+
+Deno.test(
+  "TrainingRuns.start() trains, and watch() tells all of it without gaps",
+  withRuns(async ({ runs, start, events }) => {
+    const id = await start(quick);
+    const log = await events(id);
+    assertEquals(outline(log), [
+      "state QUEUED",
+      "state RUNNING",
+      "preparing",
+      "preparing",
+      "progress",
+      "evaluation",
+      "checkpoint",
+      "state SUCCEEDED",
+    ]);
+    assertEquals(sequences(log), [1, 2, 3, 4, 5, 6, 7, 8]);
+    const run = runs.get(id);
+    assertEquals([run.state, run.progress?.step, run.evaluation?.top1, run.checkpoints.length], [
+      "SUCCEEDED",
+      4,
+      0.97,
+      1,
+    ]);
+  }),
+);
+
+Deno.test(
+  "TrainingRuns.start() adds nothing that the engine refuses",
+  withRuns(async ({ runs, start }) => {
+    await assertRejects(() => start({ ...quick, model: { name: "lm-resnet-21" } }), EngineError, "lm-resnet-21");
+    assertEquals(runs.list({ limit: 10 }).runs, []);
+  }),
+);
+
+Deno.test(
+  "TrainingRuns.start() makes one run of concurrent requests with one id",
+  withRuns(async ({ runs, engine, start, events }) => {
+    const ids = await Promise.all(Array.from({ length: 10 }, () => start(quick, "same")));
+    assertEquals(new Set(ids).size, 1);
+    await events(ids[0]);
+    assertEquals(await start(quick, "same"), ids[0]);
+    assertEquals([runs.list({ limit: 10 }).runs.length, engine.trainings], [1, 1]);
+  }),
+);
+
+Deno.test(
+  "TrainingRuns trains one run at a time, in order",
+  withRuns(async ({ runs, engine, start, events }) => {
+    const ids = await Promise.all([start(quick), start(quick), start(quick)]);
+    assertEquals([runs.active, runs.queued], [ids[0], 2]);
+    const logs = await Promise.all(ids.map(events));
+    assertEquals(engine.activeTrainings, 0);
+    const spans = logs.map((log) => [log[1].time, log[log.length - 1].time]);
+    assert(spans[0][1] <= spans[1][0] && spans[1][1] <= spans[2][0], JSON.stringify(spans));
+  }),
+);
+
+Deno.test(
+  "TrainingRuns.cancel() ends a queued run at once",
+  withRuns(async ({ runs, engine, start, events }) => {
+    const [first, second] = [await start(long), await start(quick)];
+    assertEquals(runs.cancel(second).state, "CANCELLED");
+    assertEquals(outline(await events(second)), ["state QUEUED", "state CANCELLED"]);
+    runs.cancel(first);
+    await events(first);
+    assertEquals(engine.trainings, 1);
+  }),
+);
+
+Deno.test(
+  "TrainingRuns.cancel() stops a running run by way of CANCELLING, and the next one starts",
+  withRuns(async ({ runs, engine, start, events }) => {
+    const [first, second] = [await start(long), await start(quick)];
+    await until(() => engine.activeTrainings === 1);
+    assertEquals(runs.cancel(first).state, "CANCELLING");
+    assertEquals(runs.cancel(first).state, "CANCELLING");
+    const states = outline(await events(first)).filter((kind) => kind.startsWith("state"));
+    assertEquals(states, ["state QUEUED", "state RUNNING", "state CANCELLING", "state CANCELLED"]);
+    assertEquals(outline(await events(second)).at(-1), "state SUCCEEDED");
+  }),
+);
+
+Deno.test(
+  "TrainingRuns.cancel() refuses a run that has ended, naming its state",
+  withRuns(async ({ runs, start, events }) => {
+    const id = await start(quick);
+    await events(id);
+    const error = assertThrows(() => runs.cancel(id), RequestError, "SUCCEEDED");
+    assertEquals(error.kind, "failed-precondition");
+  }),
+);
+
+Deno.test(
+  "TrainingRuns fails a run with the engine's words, and with general ones for other errors",
+  withRuns(async ({ runs, logs, start, events }) => {
+    const [known, unknown] = [
+      await start({ ...quick, seed: brokenSeeds.engineError }),
+      await start({ ...quick, seed: brokenSeeds.unknownError }),
+    ];
+    await Promise.all([events(known), events(unknown)]);
+    assertEquals([runs.get(known).state, runs.get(known).statusMessage], ["FAILED", "The device was lost"]);
+    assertEquals(
+      [runs.get(unknown).state, runs.get(unknown).statusMessage],
+      ["FAILED", "An internal error; the server's log has it"],
+    );
+    assertStringIncludes(logs.join("\n"), "undefined is not /secret/path");
+  }),
+);
+
+Deno.test(
+  "TrainingRuns.watch() goes on after a sequence, also in the middle of a run",
+  withRuns(async ({ runs, start, events }) => {
+    const id = await start({ ...quick, epochs: 20 });
+    const early = new AbortController();
+    const seen: number[] = [];
+    await assertRejects(
+      async () => {
+        for await (const { sequence } of runs.watch(id, 0, early.signal)) {
+          seen.push(sequence);
+          if (sequence === 3) early.abort(new Error("gone"));
+        }
+      },
+      Error,
+      "gone",
+    );
+    const rest = await Array.fromAsync(runs.watch(id, 3, forever));
+    assertEquals([...seen, ...sequences(rest)], sequences(await events(id)));
+  }),
+);
+
+Deno.test(
+  "TrainingRuns.watch() refuses a sequence that is not yet, naming the last",
+  withRuns(async ({ runs, start, events }) => {
+    const id = await start(quick);
+    await events(id);
+    assertEquals(await Array.fromAsync(runs.watch(id, 8, forever)), []);
+    const error = await assertRejects(() => Array.fromAsync(runs.watch(id, 9, forever)), RequestError, "at most 8");
+    assertEquals(error.kind, "out-of-range");
+  }),
+);
+
+Deno.test(
+  "TrainingRuns.watch() serves many watchers the same events",
+  withRuns(async ({ start, events }) => {
+    const id = await start({ ...quick, epochs: 10 });
+    const logs = await Promise.all(Array.from({ length: 50 }, () => events(id)));
+    for (const log of logs) assertEquals(sequences(log), sequences(logs[0]));
+  }),
+);
+
+Deno.test(
+  "TrainingRuns.close() fails what runs and what waits, and tells the watchers",
+  withRuns(async ({ runs, store, engine, start, events }) => {
+    const [first, second] = [await start(long), await start(quick)];
+    const logs = Promise.all([events(first), events(second)]);
+    await until(() => engine.activeTrainings === 1);
+    await runs.close();
+    for (const log of await logs) assertEquals(outline(log).at(-1), "state FAILED");
+    assertEquals([engine.activeTrainings, engine.trainings], [0, 1]);
+    assertStringIncludes(store.get(first).statusMessage, "The server stopped while the run was in progress");
+    const error = await assertRejects(() => start(quick), RequestError, "shutting down");
+    assertEquals(error.kind, "unavailable");
+  }),
+);
+
+Deno.test(
+  "TrainingRuns.close() leaves a run that was being cancelled CANCELLED",
+  withRuns(async ({ runs, engine, start }) => {
+    const id = await start(long);
+    await until(() => engine.activeTrainings === 1);
+    runs.cancel(id);
+    await runs.close();
+    assertEquals(runs.get(id).state, "CANCELLED");
+  }),
+);
+
+Deno.test("TrainingRuns fails the runs that a server which is gone left behind", () => {
+  const folder = Deno.makeTempDirSync();
+  const store = RunStore.open(join(folder, "runs.sqlite"));
+  for (const id of ["queued", "running", "cancelling", "done"]) {
+    store.create({ id, config: quick, time: 1, requestDigest: "d" });
+  }
+  for (const id of ["running", "cancelling", "done"]) store.move(id, "RUNNING", { time: 2 });
+  store.move("cancelling", "CANCELLING", { time: 3 });
+  store.move("done", "SUCCEEDED", { time: 3 });
+  const runs = new TrainingRuns({ store, engine: new FakeEngine(folder), log: new Log(() => {}) });
+  for (const id of ["queued", "running", "cancelling"]) {
+    const last = store.events(id, 0, 10).at(-1);
+    assertEquals(last?.body, {
+      kind: "state",
+      state: "FAILED",
+      statusMessage: "The server stopped while the run was in progress",
+    });
+    assertEquals(runs.get(id).lastSequence, last?.sequence);
+  }
+  assertEquals(runs.get("done").state, "SUCCEEDED");
+  store.close();
+  Deno.removeSync(folder, { recursive: true });
+});

@@ -1,0 +1,209 @@
+import { join } from "node:path";
+import { Code, ConnectError, createClient, createRouterTransport } from "@connectrpc/connect";
+import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
+import { CatalogService, health, InferenceService, RunState, TrainingService } from "../../../src/gen/mod.ts";
+import { createInterceptor } from "../../../src/server/interceptor.ts";
+import { Log } from "../../../src/server/log.ts";
+import { RunStore } from "../../../src/server/runs/store.ts";
+import { createServices } from "../../../src/server/services/mod.ts";
+import { FakeCatalog } from "../../support/fake_catalog.ts";
+import { brokenSeeds, FakeEngine } from "../../support/fake_engine.ts";
+
+/** The services over the in-memory transport: no network, the same handlers and interceptor. */
+function setUp() {
+  const dataDir = Deno.realPathSync(Deno.makeTempDirSync());
+  const store = RunStore.open(join(dataDir, "runs.sqlite"));
+  const engine = new FakeEngine(dataDir);
+  const catalog = new FakeCatalog();
+  const logs: string[] = [];
+  const log = new Log((line) => logs.push(line));
+  const services = createServices({ store, engine, catalog, log, dataDir, importFolders: [] });
+  const transport = createRouterTransport(services.routes, { router: { interceptors: [createInterceptor(log)] } });
+  return {
+    engine,
+    catalog,
+    dataDir,
+    logs,
+    services,
+    training: createClient(TrainingService, transport),
+    inference: createClient(InferenceService, transport),
+    catalogClient: createClient(CatalogService, transport),
+    health: createClient(health.Health, transport),
+    async [Symbol.asyncDispose]() {
+      await services.runs.close();
+      store.close();
+      Deno.removeSync(dataDir, { recursive: true });
+    },
+  };
+}
+
+const config = { model: { name: "lm-resnet-20" }, dataset: "digits" };
+
+async function refused(call: Promise<unknown>, code: Code, text: string): Promise<void> {
+  const error = await assertRejects(() => call, ConnectError, text);
+  assertEquals(Code[error.code], Code[code]);
+}
+
+Deno.test("Train fills in the data set's augmentation and gives the configuration back", async () => {
+  await using fixture = setUp();
+  const events = await Array.fromAsync(fixture.training.train({ config: { ...config, seed: 5n } }));
+  const name = events[0].event?.run ?? "";
+  const { run } = await fixture.training.getRun({ name });
+  assertEquals(run?.state, RunState.SUCCEEDED);
+  assertEquals(run?.config?.augmentation?.cropPadding, 2);
+  assertEquals([run?.config?.seed, run?.config?.optimizer?.momentum, run?.config?.epochs], [5n, 0.9, 1]);
+  assertEquals(events.at(-1)?.event?.sequence, run?.lastSequence);
+});
+
+Deno.test("Train names an unknown data set and lists those there are", async () => {
+  await using fixture = setUp();
+  const call = Array.fromAsync(fixture.training.train({ config: { ...config, dataset: "cats" } }));
+  await refused(call, Code.NotFound, 'Cannot find data set "cats": there are digits');
+});
+
+Deno.test("Train passes on what the engine refuses", async () => {
+  await using fixture = setUp();
+  const train = (changes: object) => Array.fromAsync(fixture.training.train({ config: { ...config, ...changes } }));
+  await refused(train({ model: { name: "lm-resnet-21" } }), Code.InvalidArgument, "there are lm-resnet-20");
+  await refused(train({ batchSize: 2000 }), Code.ResourceExhausted, "does not fit");
+  assertEquals((await fixture.training.listRuns({})).runs.length, 0);
+});
+
+Deno.test("ListRuns gives each run once, newest first, over its pages", async () => {
+  await using fixture = setUp();
+  const names: string[] = [];
+  for (let i = 0; i < 5; i++) {
+    const [first] = await Array.fromAsync(fixture.training.train({ config }));
+    names.unshift(first.event?.run ?? "");
+  }
+  const listed: string[] = [];
+  let pageToken = "";
+  do {
+    const page = await fixture.training.listRuns({ pageSize: 2, pageToken });
+    assert(page.runs.length <= 2);
+    listed.push(...page.runs.map(({ name }) => name));
+    pageToken = page.nextPageToken;
+  } while (pageToken !== "");
+  assertEquals(listed, names);
+});
+
+Deno.test("Infer answers in the order of the images, whatever their form and size", async () => {
+  await using fixture = setUp();
+  const [{ event }] = await Array.fromAsync(fixture.training.train({ config }));
+  const source = { source: { case: "run", value: event?.run ?? "" } } as const;
+  const raw = (fill: number, side: number) => {
+    const pixels = new Uint8Array(side * side).fill(fill);
+    return { content: { case: "raw", value: { height: side, width: side, channels: 1, pixels } } } as const;
+  };
+  const { predictions } = await fixture.inference.infer({ source, images: [raw(2, 4), raw(1, 9), raw(3, 4)], topK: 2 });
+  assertEquals(predictions.map(({ top }) => top.map(({ className }) => className)), [
+    ["two", "zero"],
+    ["one", "zero"],
+    ["three", "zero"],
+  ]);
+  assertEquals(fixture.engine.inferences.length, 1);
+});
+
+Deno.test("Infer and Evaluate refuse a run that has no checkpoint, and paths that lead out", async () => {
+  await using fixture = setUp();
+  const failing = { ...config, seed: BigInt(brokenSeeds.engineError) };
+  const [{ event }] = await Array.fromAsync(fixture.training.train({ config: failing }));
+  const run = { source: { case: "run", value: event?.run ?? "" } } as const;
+  const images = [{ content: { case: "encoded", value: new Uint8Array([1]) } } as const];
+  const evaluate = (source: object) => Array.fromAsync(fixture.inference.evaluate({ source }));
+  await refused(
+    fixture.inference.infer({ source: run, images }),
+    Code.FailedPrecondition,
+    "is FAILED and has no checkpoint",
+  );
+  await refused(evaluate(run), Code.FailedPrecondition, "has no checkpoint");
+  const path = (value: string) => ({ source: { case: "checkpoint", value } }) as const;
+  await refused(evaluate(path("../secret")), Code.InvalidArgument, "a relative path inside the server's data folder");
+  await refused(evaluate(path("runs/nothing")), Code.NotFound, '"runs/nothing"');
+  await refused(evaluate({ source: { case: "run", value: "runs/zzz" } }), Code.NotFound, '"runs/zzz"');
+});
+
+Deno.test("Infer says what is wrong with an image", async () => {
+  await using fixture = setUp();
+  const [{ event }] = await Array.fromAsync(fixture.training.train({ config }));
+  const source = { source: { case: "run", value: event?.run ?? "" } } as const;
+  const infer = (bytes: Uint8Array) =>
+    fixture.inference.infer({ source, images: [{ content: { case: "encoded", value: bytes } }] });
+  await refused(infer(new TextEncoder().encode("GIF89a...")), Code.InvalidArgument, "only PNG and JPEG are accepted");
+});
+
+Deno.test("ImportDataset tells its progress, then the data set", async () => {
+  await using fixture = setUp();
+  Deno.mkdirSync(join(fixture.dataDir, "incoming"));
+  const call = fixture.catalogClient.importDataset({
+    name: "cats",
+    path: "incoming",
+    image: { height: 8, width: 8, channels: 3 },
+  });
+  const kinds = (await Array.fromAsync(call)).map(({ kind }) => kind);
+  assertEquals([kinds[0].case, kinds.at(-1)?.case], ["progress", "dataset"]);
+  const [{ source, options }] = fixture.catalog.imports;
+  assertEquals([source, options.image], [join(fixture.dataDir, "incoming"), { height: 8, width: 8, channels: 3 }]);
+});
+
+Deno.test("ImportDataset reads nothing outside the folders it may", async () => {
+  await using fixture = setUp();
+  const call = (name: string, path: string) => Array.fromAsync(fixture.catalogClient.importDataset({ name, path }));
+  await refused(call("cats", "/etc"), Code.PermissionDenied, "must lie in the server's data folder");
+  await refused(call("cats", "nothing"), Code.NotFound, '"nothing"');
+  await refused(call("digits", "runs.sqlite"), Code.AlreadyExists, "there is a data set of that name");
+  assertEquals(fixture.catalog.imports.length, 1);
+});
+
+Deno.test("DescribeModel names an unknown model", async () => {
+  await using fixture = setUp();
+  const call = fixture.catalogClient.describeModel({ model: { name: "lm-resnet-21" } });
+  await refused(call, Code.InvalidArgument, 'Cannot find model "lm-resnet-21": there is lm-resnet-20');
+});
+
+Deno.test("an unknown error is INTERNAL without its text, which is logged", async () => {
+  await using fixture = setUp();
+  fixture.catalog.listDatasets = () => Promise.reject(new TypeError("undefined is not /secret/path"));
+  const error = await assertRejects(() => fixture.catalogClient.listDatasets({}), ConnectError);
+  assertEquals([error.code, error.rawMessage], [Code.Internal, "An internal error; the server's log has it"]);
+  const line = JSON.parse(fixture.logs.at(-1) ?? "");
+  assertEquals([line.level, line.message], ["error", "call failed"]);
+  assertStringIncludes(line.method, "ListDatasets");
+  assertStringIncludes(line.error, "undefined is not /secret/path");
+});
+
+Deno.test("an error in the middle of a stream is mapped as one at its start", async () => {
+  await using fixture = setUp();
+  const [{ event }] = await Array.fromAsync(fixture.training.train({ config }));
+  fixture.engine.evaluate = async function* () {
+    yield { kind: "progress", imagesDone: 0, imagesTotal: 1 };
+    await Promise.resolve();
+    throw new TypeError("undefined is not /secret/path");
+  };
+  const kinds: unknown[] = [];
+  const error = await assertRejects(async () => {
+    const source = { source: { case: "run", value: event?.run ?? "" } } as const;
+    for await (const { kind } of fixture.inference.evaluate({ source })) kinds.push(kind.case);
+  }, ConnectError);
+  assertEquals([kinds, error.rawMessage], [["progress"], "An internal error; the server's log has it"]);
+});
+
+Deno.test("a deadline ends a call whose handler does not listen", async () => {
+  await using fixture = setUp();
+  fixture.catalog.listDatasets = () => new Promise(() => {});
+  await refused(fixture.catalogClient.listDatasets({}, { timeoutMs: 20 }), Code.DeadlineExceeded, "");
+});
+
+Deno.test("health tells of the server and of each service, and of their end", async () => {
+  await using fixture = setUp();
+  const status = async (service: string) => (await fixture.health.check({ service })).status;
+  const Status = health.HealthCheckResponse_ServingStatus;
+  assertEquals([await status(""), await status("multistep.v1.TrainingService")], [Status.SERVING, Status.SERVING]);
+  await refused(status("nothing"), Code.NotFound, '"nothing"');
+  const watch = fixture.health.watch({ service: "multistep.v1.InferenceService" })[Symbol.asyncIterator]();
+  assertEquals((await watch.next()).value?.status, Status.SERVING);
+  fixture.services.health.stopServing();
+  assertEquals((await watch.next()).value?.status, Status.NOT_SERVING);
+  await watch.return?.();
+  assertEquals(await status(""), Status.NOT_SERVING);
+});

@@ -1,0 +1,136 @@
+import { create, type MessageInitShape } from "@bufbuild/protobuf";
+import { assertEquals, assertThrows } from "@std/assert";
+import {
+  DescribeModelRequestSchema,
+  EvaluateRequestSchema,
+  ImportDatasetRequestSchema,
+  InferRequestSchema,
+  ListRunsRequestSchema,
+  StreamInferRequestSchema,
+  WatchRunRequestSchema,
+} from "../../../src/gen/mod.ts";
+import { InvalidFieldError } from "../../../src/server/errors.ts";
+import { checkDescribeModel, checkImportDataset } from "../../../src/server/validation/catalog.ts";
+import { checkEvaluate, checkInfer, checkSource, checkStreamInfer } from "../../../src/server/validation/inference.ts";
+import { checkListRuns, checkRequestId, checkWatchRun } from "../../../src/server/validation/training.ts";
+import { build } from "../../support/messages.ts";
+
+const source = { source: { case: "run", value: "runs/abc" } } as const;
+const encoded = { content: { case: "encoded", value: new Uint8Array([1]) } } as const;
+
+function raw(height: number, width: number, channels: number, bytes: number) {
+  return { content: { case: "raw", value: { height, width, channels, pixels: new Uint8Array(bytes) } } } as const;
+}
+
+function refuses(run: () => unknown, ...texts: string[]): void {
+  for (const text of texts) assertThrows(run, InvalidFieldError, text);
+}
+
+Deno.test("checkInfer() takes files and raw images, five classes by default", () => {
+  const order = checkInfer(create(InferRequestSchema, { source, images: [encoded, raw(2, 3, 1, 6)] }));
+  assertEquals([order.source, order.topK], [{ kind: "run", id: "abc" }, 5]);
+  assertEquals(order.images, [
+    { kind: "encoded", bytes: new Uint8Array([1]) },
+    { kind: "raw", size: { height: 2, width: 3, channels: 1 }, pixels: new Uint8Array(6) },
+  ]);
+});
+
+Deno.test("checkInfer() refuses other requests, naming the field", () => {
+  const infer = (changes: MessageInitShape<typeof InferRequestSchema>) => () =>
+    checkInfer(build(InferRequestSchema, { source, images: [encoded] }, changes));
+  const tooMany = Array.from({ length: 257 }, () => encoded);
+  refuses(infer({ images: [] }), 'Field "images" must be 1 to 256 images, got 0');
+  refuses(infer({ images: tooMany }), "got 257");
+  refuses(infer({ images: [encoded, {}] }), 'Field "images[1]" must be set');
+  refuses(
+    infer({ images: [{ content: { case: "encoded", value: new Uint8Array() } }] }),
+    'Field "images[0]" must be set',
+  );
+  refuses(
+    infer({ images: [raw(0, 3, 1, 0)] }),
+    'Field "images[0].raw.height" must be an integer from 1 to 16384, got 0',
+  );
+  refuses(infer({ images: [raw(1, 20_000, 1, 20_000)] }), 'Field "images[0].raw.width"', "got 20000");
+  refuses(infer({ images: [raw(2, 2, 2, 8)] }), 'Field "images[0].raw.channels" must be 1 or 3, got 2');
+  refuses(infer({ images: [raw(2, 2, 3, 11)] }), 'Field "images[0].raw.pixels"', "= 12 bytes", "11 bytes");
+  refuses(infer({ topK: 0 }), 'Field "top_k" must be an integer from 1 to 1000, got 0');
+  refuses(infer({ topK: 1001 }), "got 1001");
+  refuses(infer({ source: undefined }), 'Field "source" must be set');
+  refuses(infer({ source: {} }), 'Field "source" must be set');
+});
+
+Deno.test("checkSource() knows a run's name and a checkpoint's path", () => {
+  const check = (kind: "run" | "checkpoint", value: string) => () =>
+    checkSource({ $typeName: "multistep.v1.ModelSource", source: { case: kind, value } });
+  assertEquals(check("checkpoint", "runs/a/b")(), { kind: "checkpoint", path: "runs/a/b" });
+  for (const name of ["", "abc", "runs/", "runs/A", "runs/a/b", "runs/../x"]) {
+    refuses(check("run", name), 'Field "source.run"');
+  }
+  for (const path of ["", "a\0b", "x".repeat(5000)]) refuses(check("checkpoint", path), 'Field "source.checkpoint"');
+});
+
+Deno.test("checkStreamInfer() checks the image, its id and top_k", () => {
+  const check = (changes: MessageInitShape<typeof StreamInferRequestSchema>) => () =>
+    checkStreamInfer(build(StreamInferRequestSchema, { image: encoded }, changes));
+  assertEquals(check({ topK: 2 })().topK, 2);
+  refuses(check({ image: undefined }), 'Field "image" must be set');
+  refuses(check({ id: "x".repeat(129) }), 'Field "id" must be 0 to 128 characters');
+  refuses(check({ topK: 0 }), 'Field "top_k"');
+});
+
+Deno.test("checkEvaluate() fills in the defaults and refuses the rest", () => {
+  const check = (changes: MessageInitShape<typeof EvaluateRequestSchema>) => () =>
+    checkEvaluate(build(EvaluateRequestSchema, { source }, changes));
+  const defaults = {
+    source: { kind: "run", id: "abc" },
+    dataset: undefined,
+    split: "test",
+    batchSize: 64,
+    limit: undefined,
+  };
+  assertEquals<unknown>(check({})(), defaults);
+  refuses(check({ split: "validation" }), 'Field "split" must be "train" or "test", got "validation"');
+  refuses(check({ dataset: "No" }), 'Field "dataset"');
+  refuses(check({ batchSize: 0 }), 'Field "batch_size"');
+  refuses(check({ limit: 0 }), 'Field "limit"');
+});
+
+Deno.test("checkListRuns() takes 50 by default and refuses more than 1000 and unknown tokens", () => {
+  const check = (pageSize: number, pageToken = "") => () =>
+    checkListRuns(create(ListRunsRequestSchema, { pageSize, pageToken }));
+  assertEquals(check(0)(), { limit: 50, before: undefined });
+  assertEquals(check(1000)().limit, 1000);
+  refuses(check(1001), 'Field "page_size" must be an integer from 0 to 1000, got 1001');
+  refuses(check(1, "x"), 'Field "page_token"');
+});
+
+Deno.test("checkWatchRun() and checkRequestId() refuse what is none", () => {
+  assertEquals(checkWatchRun(create(WatchRunRequestSchema, { name: "runs/a", afterSequence: 3 })), {
+    id: "a",
+    after: 3,
+  });
+  refuses(() => checkWatchRun(create(WatchRunRequestSchema, { name: "a" })), 'Field "name"');
+  assertEquals(checkRequestId(""), undefined);
+  assertEquals(checkRequestId("r".repeat(128)), "r".repeat(128));
+  refuses(() => checkRequestId("r".repeat(129)), 'Field "request_id" must be 1 to 128 characters');
+  refuses(() => checkRequestId("a\nb"), 'Field "request_id"');
+});
+
+Deno.test("checkDescribeModel() describes for 32x32x3 and ten classes by default", () => {
+  const check = (changes: MessageInitShape<typeof DescribeModelRequestSchema>) => () =>
+    checkDescribeModel(build(DescribeModelRequestSchema, { model: { name: "m" } }, changes));
+  assertEquals(check({})(), { model: { name: "m" }, input: { height: 32, width: 32, channels: 3 }, classes: 10 });
+  refuses(check({ model: undefined }), 'Field "model" must be set');
+  refuses(check({ input: { height: 32, width: 0, channels: 3 } }), 'Field "input.width"');
+  refuses(check({ classes: 0 }), 'Field "classes"');
+});
+
+Deno.test("checkImportDataset() checks the name, the path and the size", () => {
+  const check = (changes: MessageInitShape<typeof ImportDatasetRequestSchema>) => () =>
+    checkImportDataset(build(ImportDatasetRequestSchema, { name: "cats", path: "a b/c" }, changes));
+  assertEquals(check({})(), { name: "cats", path: "a b/c", image: undefined });
+  refuses(check({ name: "Cats" }), 'Field "name"');
+  refuses(check({ path: "" }), 'Field "path"');
+  refuses(check({ path: "a\0" }), 'Field "path"');
+  refuses(check({ image: { height: 8, width: 8, channels: 4 } }), 'Field "image.channels" must be 1 or 3, got 4');
+});

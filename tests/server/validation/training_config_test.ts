@@ -1,0 +1,128 @@
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import { assertEquals, assertThrows } from "@std/assert";
+import { Precision, TrainingConfigSchema, Transition } from "../../../src/gen/mod.ts";
+import { InvalidFieldError } from "../../../src/server/errors.ts";
+import { checkTrainingConfig, fillAugmentation } from "../../../src/server/validation/training_config.ts";
+import { build } from "../../support/messages.ts";
+
+type Fields = MessageInitShape<typeof TrainingConfigSchema>;
+
+function check(changes: Fields) {
+  return checkTrainingConfig(build(TrainingConfigSchema, { model: { name: "m" }, dataset: "d" }, changes));
+}
+
+Deno.test("checkTrainingConfig() fills in every default", () => {
+  assertEquals(fillAugmentation(check({}), { cropPadding: 4, horizontalFlip: true }), {
+    model: { name: "m" },
+    dataset: "d",
+    epochs: 1,
+    batchSize: 64,
+    seed: 0,
+    limitTrain: undefined,
+    limitTest: undefined,
+    learningRate: 0.1,
+    momentum: 0.9,
+    weightDecay: 1e-4,
+    decayMultistepCoefficients: true,
+    milestones: [],
+    factor: 0.1,
+    labelSmoothing: 0,
+    cropPadding: 4,
+    horizontalFlip: true,
+    precision: "f32",
+    evaluateEveryEpochs: 1,
+  });
+});
+
+Deno.test("checkTrainingConfig() keeps what was set, zeros included", () => {
+  const config = check({
+    model: { name: "lm-resnext-29-8x64d", transition: Transition.PROJECT_BOTH },
+    epochs: 100_000,
+    batchSize: 1,
+    seed: BigInt(Number.MAX_SAFE_INTEGER),
+    limitTrain: 1,
+    optimizer: { learningRate: 1e-9, momentum: 0, weightDecay: 0, decayMultistepCoefficients: false },
+    schedule: { milestones: [0, 80, 120], factor: 0.5 },
+    labelSmoothing: 0.1,
+    augmentation: { cropPadding: 0, horizontalFlip: false },
+    precision: Precision.F32,
+    evaluateEveryEpochs: 0,
+  });
+  assertEquals(fillAugmentation(config, { cropPadding: 4, horizontalFlip: true }), {
+    model: { name: "lm-resnext-29-8x64d", transition: "project_both" },
+    dataset: "d",
+    epochs: 100_000,
+    batchSize: 1,
+    seed: Number.MAX_SAFE_INTEGER,
+    limitTrain: 1,
+    limitTest: undefined,
+    learningRate: 1e-9,
+    momentum: 0,
+    weightDecay: 0,
+    decayMultistepCoefficients: false,
+    milestones: [0, 80, 120],
+    factor: 0.5,
+    labelSmoothing: 0.1,
+    cropPadding: 0,
+    horizontalFlip: false,
+    precision: "f32",
+    evaluateEveryEpochs: 0,
+  });
+});
+
+const wrong: [Fields, string][] = [
+  [{ model: undefined }, 'Field "config.model" must be set, got nothing'],
+  [{ model: { name: "" } }, 'Field "config.model.name" must be 1 to 64 lower-case letters'],
+  [{ model: { name: "LM ResNet" } }, 'got "LM ResNet"'],
+  [
+    { model: { name: "m", transition: 9 as Transition } },
+    'Field "config.model.transition" must be TRANSITION_PLAIN (1)',
+  ],
+  [{ dataset: "" }, 'Field "config.dataset" must be 1 to 64'],
+  [{ dataset: "../mnist" }, 'got "../mnist"'],
+  [{ dataset: "x".repeat(65) }, 'Field "config.dataset"'],
+  [{ epochs: 0 }, 'Field "config.epochs" must be an integer from 1 to 100000, got 0'],
+  [{ epochs: 100_001 }, "got 100001"],
+  [{ batchSize: 0 }, 'Field "config.batch_size" must be an integer from 1 to 65536, got 0'],
+  [{ batchSize: 4_000_000_000 }, "got 4000000000"],
+  [{ seed: 2n ** 53n }, 'Field "config.seed" must be an integer from 0 to 9007199254740991, got 9007199254740992'],
+  [{ limitTrain: 0 }, 'Field "config.limit_train" must be an integer from 1 to'],
+  [{ limitTest: 0 }, 'Field "config.limit_test" must be an integer from 1 to'],
+  [{ optimizer: { learningRate: 0 } }, 'Field "config.optimizer.learning_rate" must be a finite number above 0, got 0'],
+  [{ optimizer: { learningRate: -0.1 } }, "got -0.1"],
+  [{ optimizer: { learningRate: NaN } }, "got NaN"],
+  [{ optimizer: { learningRate: Infinity } }, "got Infinity"],
+  [{ optimizer: { momentum: 1 } }, 'Field "config.optimizer.momentum" must be from 0 to below 1, got 1'],
+  [{ optimizer: { momentum: NaN } }, "got NaN"],
+  [
+    { optimizer: { weightDecay: -1 } },
+    'Field "config.optimizer.weight_decay" must be a finite number of at least 0, got -1',
+  ],
+  [
+    { schedule: { milestones: [3, 3] } },
+    'Field "config.schedule.milestones[1]" must be an integer from 4 to 100000, got 3',
+  ],
+  [{ schedule: { factor: 0 } }, 'Field "config.schedule.factor" must be a finite number above 0, got 0'],
+  [{ labelSmoothing: 1 }, 'Field "config.label_smoothing" must be from 0 to below 1, got 1'],
+  [{ labelSmoothing: -0.1 }, "got -0.1"],
+  [
+    { augmentation: { cropPadding: 65 } },
+    'Field "config.augmentation.crop_padding" must be an integer from 0 to 64, got 65',
+  ],
+  [{ precision: 7 as Precision }, 'Field "config.precision" must be PRECISION_F32 (1), or left out, got 7'],
+  [{ evaluateEveryEpochs: 100_001 }, 'Field "config.evaluate_every_epochs" must be an integer from 0 to 100000'],
+];
+
+for (const [changes, text] of wrong) {
+  const shown = JSON.stringify(
+    changes,
+    (_key, value) => typeof value === "bigint" || Number.isNaN(value) ? `${value}` : value,
+  );
+  Deno.test(`checkTrainingConfig() refuses ${shown.slice(0, 90)}`, () => {
+    assertThrows(() => check(changes), InvalidFieldError, text);
+  });
+}
+
+Deno.test("checkTrainingConfig() refuses a missing configuration", () => {
+  assertThrows(() => checkTrainingConfig(undefined), InvalidFieldError, 'Field "config" must be set, got nothing');
+});

@@ -1,0 +1,69 @@
+/** A catalog of one model and one data set; imports take what they are given. */
+import { type DatasetDescription, DatasetError, UnknownDatasetError } from "../../src/data/mod.ts";
+import { ModelError } from "../../src/models/mod.ts";
+import type { Catalog, ImportOptions } from "../../src/server/mod.ts";
+import { classNames, input } from "./fake_engine.ts";
+
+export const digits: DatasetDescription = {
+  name: "digits",
+  description: "Digits",
+  height: input.height,
+  width: input.width,
+  channels: 1,
+  classNames,
+  images: { train: 80, test: 20 },
+  mean: [0.5],
+  standardDeviation: [0.25],
+  cropPadding: 2,
+  horizontalFlip: false,
+};
+
+export class FakeCatalog implements Catalog {
+  readonly imports: { name: string; source: string; options: ImportOptions }[] = [];
+
+  modelFamilies() {
+    return [{
+      pattern: "lm-resnet-N",
+      description: "Multi-step",
+      scheme: "linear multi-step",
+      examples: ["lm-resnet-20"],
+    }];
+  }
+
+  describeModel(spec: { name: string }, size: { height: number; width: number; channels: number }, classes: number) {
+    if (spec.name !== "lm-resnet-20") {
+      throw new ModelError(`Cannot find model "${spec.name}": there is lm-resnet-20`);
+    }
+    const layers = [{
+      name: "conv1",
+      kind: "conv2d 3x3",
+      outputShape: [4, 4, 16],
+      parameters: 432,
+      multiplyAdds: 6912,
+    }];
+    const counts = { parameters: 432, multiplyAdds: 6912 };
+    return { name: spec.name, scheme: "linear multi-step", input: size, classes, ...counts, layers };
+  }
+
+  listDatasets() {
+    return Promise.resolve([digits]);
+  }
+
+  describeDataset(name: string) {
+    if (name === digits.name) return Promise.resolve(digits);
+    return Promise.reject(new UnknownDatasetError(name, [digits.name]));
+  }
+
+  async importDataset(name: string, source: string, options: ImportOptions) {
+    this.imports.push({ name, source, options });
+    if (name === "digits") {
+      throw new DatasetError("exists", 'Cannot import as "digits": there is a data set of that name');
+    }
+    for (let done = 1; done <= 3; done++) {
+      options.onProgress(done, 3);
+      await new Promise((resolve) => setTimeout(resolve, 1));
+      options.signal.throwIfAborted();
+    }
+    return { ...digits, name };
+  }
+}
