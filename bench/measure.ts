@@ -17,9 +17,7 @@ export function summarise(
 ): Measurement {
   const sorted = [...samples].sort((a, b) => a - b);
   const middle = sorted.length / 2;
-  const median = sorted.length % 2 === 1
-    ? sorted[Math.floor(middle)]
-    : (sorted[middle - 1] + sorted[middle]) / 2;
+  const median = sorted.length % 2 === 1 ? sorted[Math.floor(middle)] : (sorted[middle - 1] + sorted[middle]) / 2;
   return { ...about, median, runs: sorted.length, minimum: sorted[0], maximum: sorted[sorted.length - 1] };
 }
 

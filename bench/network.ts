@@ -1,8 +1,7 @@
 /** Images a second of whole networks: training steps and inference batches, on random images resident in memory. */
 import { decayScales, GpuDevice, Variables } from "../src/gpu/mod.ts";
 import { initialValues } from "../src/models/mod.ts";
-import { sequentialBatches } from "../src/engine/batches.ts";
-import { gatherBatch } from "../src/engine/batches.ts";
+import { gatherBatch, sequentialBatches } from "../src/engine/batches.ts";
 import type { TrainingConfig } from "../src/engine/messages.ts";
 import { inferenceProgram, type NetworkShape, type Program, trainingProgram } from "../src/engine/programs.ts";
 import { pipelined, planProgram, Runner } from "../src/engine/runner.ts";
@@ -11,35 +10,40 @@ import { type Measurement, randomBytes, summarise } from "./measure.ts";
 export interface NetworkBenchOptions {
   readonly model: string;
   readonly batchSize: number;
-  /** Counted steps; default 12. */
-  readonly steps?: number;
-  /** Height and width of the images; default 32. */
-  readonly imageSize?: number;
+  readonly image: { readonly height: number; readonly width: number; readonly channels: number };
+  readonly classes: number;
+  /** Counted runs of STEPS_A_RUN steps each. */
+  readonly runs: number;
+  readonly matches: (name: string) => boolean;
+  readonly signal: AbortSignal;
 }
 
-const CLASSES = 10;
-const WARM_UP_STEPS = 3;
+/** Steps timed together, so that the queue is full for most of them. */
+const STEPS_A_RUN = 4;
+const WARM_UP_RUNS = 1;
 
 /** Training steps: decode, forward, backward, update. */
-export function benchTrain(options: NetworkBenchOptions): Promise<Measurement> {
+export function benchTrain(options: NetworkBenchOptions): AsyncGenerator<Measurement> {
   return benchNetwork("train", options, (shape) => trainingProgram(shape, configOf(options), options.batchSize));
 }
 
 /** Inference batches: decode, forward, softmax, probabilities read back. */
-export function benchInfer(options: NetworkBenchOptions): Promise<Measurement> {
+export function benchInfer(options: NetworkBenchOptions): AsyncGenerator<Measurement> {
   return benchNetwork("infer", options, (shape) => inferenceProgram(shape, options.batchSize));
 }
 
-async function benchNetwork(
+async function* benchNetwork(
   benchmark: string,
   options: NetworkBenchOptions,
   record: (shape: NetworkShape) => Program,
-): Promise<Measurement> {
-  const { model, batchSize, steps = 12, imageSize = 32 } = options;
+): AsyncGenerator<Measurement> {
+  const { model, batchSize, runs, image: { height, width, channels }, classes } = options;
+  const name = `${model} batch ${batchSize} ${height}x${width}`;
+  if (!options.matches(name)) return;
   const device = await GpuDevice.open();
-  const format = { height: imageSize, width: imageSize, channels: 3 };
-  const normalisation = { mean: [0.5, 0.5, 0.5], standardDeviation: [0.25, 0.25, 0.25] };
-  const shape = { model: { name: model }, images: { ...format, ...normalisation }, classes: CLASSES };
+  const perChannel = (value: number) => Array.from({ length: channels }, () => value);
+  const images = { height, width, channels, mean: perChannel(0.5), standardDeviation: perChannel(0.25) };
+  const shape = { model: { name: model }, images, classes };
   const program = record(shape);
   const plan = planProgram(device, program);
   const variables = new Variables(device, plan);
@@ -50,23 +54,26 @@ async function benchNetwork(
     variables.uploadStates(initialValues(program.graph.states, 1));
     variables.clearVelocities();
     runner.writeDecayScales(decayScales(program.graph));
-    const count = batchSize * (WARM_UP_STEPS + steps);
-    const images = {
+    const count = batchSize * STEPS_A_RUN;
+    const data = {
       count,
-      pixels: randomBytes(count * imageSize * imageSize * 3),
-      labels: Uint32Array.from(randomBytes(count), (byte) => byte % CLASSES),
+      pixels: randomBytes(count * height * width * channels),
+      labels: Uint32Array.from(randomBytes(count), (byte) => byte % classes),
     };
     const submit = (indices: Uint32Array) => {
-      const batch = gatherBatch(images, indices, batchSize);
+      const batch = gatherBatch(data, indices, batchSize);
       return { runner, ticket: runner.submit(batch, { learningRate: 0.01, seed: 1, epoch: 0 }) };
     };
-    const times: number[] = [];
-    const batches = sequentialBatches(count, batchSize);
-    for await (const _step of pipelined(batches, submit, new AbortController().signal)) times.push(performance.now());
-    const intervals = times.slice(1).map((time, i) => time - times[i]).slice(WARM_UP_STEPS - 1);
-    return summarise(intervals.map((ms) => batchSize / ms * 1000), {
+    const samples: number[] = [];
+    for (let run = -WARM_UP_RUNS; run < runs; run++) {
+      const started = performance.now();
+      const batches = sequentialBatches(count, batchSize);
+      for await (const _step of pipelined(batches, submit, options.signal));
+      if (run >= 0) samples.push(count / (performance.now() - started) * 1000);
+    }
+    yield summarise(samples, {
       benchmark,
-      case: `${model} batch ${batchSize} ${imageSize}x${imageSize}`,
+      case: name,
       unit: "images/s",
       adapter: device.adapter.description,
     });
@@ -77,7 +84,7 @@ async function benchNetwork(
   }
 }
 
-function configOf({ model, batchSize }: NetworkBenchOptions): TrainingConfig {
+function configOf({ model, batchSize }: Pick<NetworkBenchOptions, "model" | "batchSize">): TrainingConfig {
   return {
     model: { name: model },
     dataset: "random",

@@ -5,6 +5,7 @@
 export type { DatasetDescription, ImageSize, LabelledImages, Split } from "./dataset.ts";
 export { DatasetError, type DatasetErrorKind, ImageError, UnknownDatasetError } from "./errors.ts";
 export { decodeImage } from "./images/decode.ts";
+export { encodePng } from "./images/encode.ts";
 export { MAX_IMAGE_FILE_BYTES, MAX_IMAGE_PIXELS, MAX_IMAGE_SIDE, MAX_TARGET_SIDE } from "./images/limits.ts";
 export { resizePixels } from "./images/resize.ts";
 export { DatasetRegistry, type ImportOptions } from "./registry.ts";

@@ -35,5 +35,8 @@ async function checkCase(name: string, software: boolean): Promise<void> {
   });
   assertClose(result.values.get(y)!, golden.nhwc(`${name}.output`).data, { tolerance: 1e-5, what: "output" });
   assertClose(result.values.get(dInput)!, golden.nhwc(`${name}.dInput`).data, { tolerance: 1e-5, what: "dInput" });
-  assertClose(result.gradients.get("conv.weight")!, golden.data(`${name}.dWeight`), { tolerance: 1e-5, what: "dWeight" });
+  assertClose(result.gradients.get("conv.weight")!, golden.data(`${name}.dWeight`), {
+    tolerance: 1e-5,
+    what: "dWeight",
+  });
 }

@@ -15,7 +15,10 @@ export function assertEquals<T>(actual: T, expected: T, message?: string): void 
 }
 
 export function assertAlmostEquals(actual: number, expected: number, tolerance = 1e-7, message?: string): void {
-  assert(Math.abs(actual - expected) <= tolerance, message ?? `Expected ${expected} within ${tolerance}, got ${actual}`);
+  assert(
+    Math.abs(actual - expected) <= tolerance,
+    message ?? `Expected ${expected} within ${tolerance}, got ${actual}`,
+  );
 }
 
 export function assertStringIncludes(actual: string, expected: string, message?: string): void {

@@ -1,6 +1,15 @@
 /** Runs a recorded graph once on the GPU, with values in and out in their logical layout (NHWC, no padding). */
-import { Execution, GpuDevice, type Graph, planGraph, type Target, type Tensor, Variables } from "../../src/gpu/mod.ts";
-import { ReadBackRing } from "../../src/gpu/mod.ts";
+import {
+  Execution,
+  GpuDevice,
+  type Graph,
+  type Plan,
+  planGraph,
+  ReadBackRing,
+  type Target,
+  type Tensor,
+  Variables,
+} from "../../src/gpu/mod.ts";
 
 export interface RunInputs {
   readonly sources?: ReadonlyMap<Tensor, ArrayLike<number>>;
@@ -30,47 +39,105 @@ export function testDevice(): Promise<GpuDevice> {
 
 /** Every buffer is poisoned with NaN before the first step, so that an element nobody writes shows. */
 export async function runGraph(graph: Graph, inputs: RunInputs): Promise<RunOutputs> {
-  const device = await testDevice();
-  const target: Target = { ...device.target, software: inputs.software ?? device.target.software };
-  const plan = planGraph(graph, { target, keep: inputs.keep });
-  const variables = new Variables(device, plan);
-  const execution = await Execution.create(device, plan, { variables, repack: true });
+  const session = await GraphSession.open(graph, inputs);
   try {
-    execution.poison();
-    const floats = (values: ReadonlyMap<string, ArrayLike<number>> = new Map()) =>
-      new Map([...values].map(([name, value]) => [name, Float32Array.from(value)]));
-    variables.uploadParameters(floats(inputs.parameters));
-    variables.uploadStates(floats(inputs.states));
-    for (const [tensor, values] of inputs.sources ?? []) {
-      const image = plan.kept.get(tensor);
-      if (image) execution.writeSource(tensor, toPhysical(values, tensor.shape, image.halo));
-    }
-    for (const input of graph.inputs) {
-      const bytes = inputs.inputs?.get(input.label);
-      if (bytes) execution.write(input, bytes);
-    }
-    for (let step = 0; step < (inputs.steps ?? 1); step++) {
-      const encoder = device.handle.createCommandEncoder();
-      execution.encode(encoder);
-      device.handle.queue.submit([encoder.finish()]);
-    }
+    session.uploadParameters(inputs.parameters);
+    session.uploadStates(inputs.states);
+    for (const [tensor, values] of inputs.sources ?? []) session.writeSource(tensor, values);
+    for (const [label, bytes] of inputs.inputs ?? []) session.writeInput(label, bytes);
+    for (let step = 0; step < (inputs.steps ?? 1); step++) session.step();
     const values = new Map<Tensor, Float32Array>();
-    for (const tensor of inputs.keep) {
-      const halo = plan.kept.get(tensor)?.halo ?? 0;
-      values.set(tensor, toLogical(await readBuffer(device, execution.buffer(tensor)), tensor.shape, halo));
-    }
-    const outputs = {
+    for (const tensor of inputs.keep) values.set(tensor, await session.read(tensor));
+    return {
       values,
-      parameters: await variables.downloadParameters(),
-      gradients: await variables.downloadGradients(),
-      states: await variables.downloadStates(),
+      parameters: await session.variables.downloadParameters(),
+      gradients: await session.variables.downloadGradients(),
+      states: await session.variables.downloadStates(),
     };
-    device.check();
-    return outputs;
   } finally {
-    execution.destroy();
-    variables.destroy();
+    session.close();
   }
+}
+
+/** A graph on the GPU that can be stepped with new values; close() it. */
+export class GraphSession {
+  readonly #device: GpuDevice;
+  readonly #graph: Graph;
+  readonly #plan: Plan;
+  readonly #execution: Execution;
+
+  private constructor(
+    device: GpuDevice,
+    recorded: { graph: Graph; plan: Plan },
+    readonly variables: Variables,
+    execution: Execution,
+  ) {
+    this.#device = device;
+    this.#graph = recorded.graph;
+    this.#plan = recorded.plan;
+    this.#execution = execution;
+  }
+
+  /** Plans the graph and fills its working buffers with NaN. */
+  static async open(
+    graph: Graph,
+    { keep, software }: { readonly keep: readonly Tensor[]; readonly software?: boolean },
+  ): Promise<GraphSession> {
+    const device = await testDevice();
+    const target: Target = { ...device.target, software: software ?? device.target.software };
+    const plan = planGraph(graph, { target, keep });
+    const variables = new Variables(device, plan);
+    try {
+      const execution = await Execution.create(device, plan, { variables, repack: true });
+      execution.poison();
+      return new GraphSession(device, { graph, plan }, variables, execution);
+    } catch (error) {
+      variables.destroy();
+      throw error;
+    }
+  }
+
+  uploadParameters(values?: ReadonlyMap<string, ArrayLike<number>>): void {
+    this.variables.uploadParameters(toFloats(values));
+  }
+
+  uploadStates(values?: ReadonlyMap<string, ArrayLike<number>>): void {
+    this.variables.uploadStates(toFloats(values));
+  }
+
+  /** Logical values of a source; nothing where the plan has no use for it. */
+  writeSource(tensor: Tensor, values: ArrayLike<number>): void {
+    const image = this.#plan.kept.get(tensor);
+    if (image) this.#execution.writeSource(tensor, toPhysical(values, tensor.shape, image.halo));
+  }
+
+  writeInput(label: string, bytes: ArrayBuffer | ArrayBufferView<ArrayBuffer>): void {
+    const input = this.#graph.inputs.find((candidate) => candidate.label === label);
+    if (!input) throw new Error(`Cannot find the input "${label}"`);
+    this.#execution.write(input, bytes);
+  }
+
+  step(): void {
+    const encoder = this.#device.handle.createCommandEncoder();
+    this.#execution.encode(encoder);
+    this.#device.handle.queue.submit([encoder.finish()]);
+  }
+
+  /** Logical values of a tensor that was asked for. */
+  async read(tensor: Tensor): Promise<Float32Array> {
+    const values = await readBuffer(this.#device, this.#execution.buffer(tensor));
+    this.#device.check();
+    return toLogical(values, tensor.shape, this.#plan.kept.get(tensor)?.halo ?? 0);
+  }
+
+  close(): void {
+    this.#execution.destroy();
+    this.variables.destroy();
+  }
+}
+
+function toFloats(values: ReadonlyMap<string, ArrayLike<number>> = new Map()): Map<string, Float32Array> {
+  return new Map([...values].map(([name, value]) => [name, Float32Array.from(value)]));
 }
 
 async function readBuffer(device: GpuDevice, buffer: GPUBuffer): Promise<Float32Array> {

@@ -85,18 +85,20 @@ export function stripSource(convolution: StripConvolution): StripSource {
         lines.push(`let i${row}_${column} = input[base + ${at}u];`);
       }
     }
-    for (let c = 0; c < 4; c++) {
-      dx.forEach((d, kx) => {
-        for (const q of quads) {
-          const weight = `w${c}_${kx}_${q}`;
-          lines.push(`let ${weight} = weights.values[at + ${(c * dx.length + kx) * outputQuads + q}u];`);
-          for (const p of pixels) {
-            const column = (p % tile.width) * inputStep + d - minDx;
-            const value = `i${Math.floor(p / tile.width)}_${column}.${"xyzw"[c]}`;
-            lines.push(`a${p}_${q} = fma(vec4<f32>(${value}), ${weight}, a${p}_${q});`);
-          }
-        }
-      });
+    const products: { c: number; kx: number }[] = [];
+    for (let c = 0; c < 4; c++) for (let kx = 0; kx < dx.length; kx++) products.push({ c, kx });
+    for (const q of quads) {
+      for (const { c, kx } of products) {
+        lines.push(`let w${c}_${kx}_${q} = weights.values[at + ${(c * dx.length + kx) * outputQuads + q}u];`);
+      }
+      for (const p of pixels) {
+        const sum = products.reduce((before, { c, kx }) => {
+          const column = (p % tile.width) * inputStep + dx[kx] - minDx;
+          const value = `i${Math.floor(p / tile.width)}_${column}.${"xyzw"[c]}`;
+          return `fma(vec4<f32>(${value}), w${c}_${kx}_${q}, ${before})`;
+        }, `a${p}_${q}`);
+        lines.push(`a${p}_${q} = ${sum};`);
+      }
     }
     return `// tap row ${ky}\n      ${lines.join("\n      ")}`;
   };

@@ -1,0 +1,21 @@
+/** The entry point: the only file that reads the arguments and the environment. */
+import { join } from "node:path";
+import project from "../deno.json" with { type: "json" };
+import { onInterrupt, runCli, terminalSink } from "./cli/mod.ts";
+import { localCommands } from "./local_commands.ts";
+
+const { version } = project;
+const home = Deno.env.get("HOME") ?? ".";
+const dataDir = join(Deno.env.get("XDG_DATA_HOME") ?? join(home, ".local", "share"), "multistep");
+
+const code = await runCli(Deno.args, {
+  version,
+  // A reader that is gone, as after `| head`, ends the command.
+  stdout: terminalSink(Deno.stdout, () => Deno.exit(0)),
+  stderr: terminalSink(Deno.stderr, () => {}),
+  serverAddress: Deno.env.get("MULTISTEP_SERVER") ?? "127.0.0.1:50051",
+  dataDir,
+  onInterrupt,
+  local: localCommands({ version, dataDir }),
+});
+Deno.exit(code);

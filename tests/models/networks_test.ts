@@ -1,0 +1,164 @@
+import { assert, assertEquals, assertThrows } from "@std/assert";
+import { Graph } from "../../src/gpu/mod.ts";
+import { buildNetwork, describeModel, ModelError, modelFamilies, type ModelSpec } from "../../src/models/mod.ts";
+
+const input = { height: 32, width: 32, channels: 3 };
+
+function count(spec: ModelSpec, classes = 10): number {
+  return describeModel(spec, input, classes).parameters;
+}
+
+const published: readonly (readonly [name: string, parameters: number])[] = [
+  ["resnet-20", 272_378],
+  ["resnet-32", 466_810],
+  ["resnet-44", 661_242],
+  ["resnet-56", 855_674],
+  ["resnet-110", 1_730_618],
+  ["lm-resnet-20", 272_384],
+  ["lm-resnet-32", 466_822],
+  ["lm-resnet-44", 661_260],
+  ["lm-resnet-56", 855_698],
+  ["lm-resnet-110", 1_730_669],
+  ["resnext-29-8x64d", 34_426_698],
+  ["resnext-29-16x64d", 68_155_210],
+  ["lm-resnext-29-8x64d", 35_081_674 + 8],
+  ["lm-resnext-29-16x64d", 68_810_186 + 8],
+];
+
+Deno.test("describeModel() counts the parameters that were published for CIFAR-10", () => {
+  for (const [name, parameters] of published) assertEquals(count({ name }), parameters, `${name}: ${count({ name })}`);
+});
+
+Deno.test("describeModel() counts what 100 classes add to the last layer", () => {
+  for (const [name, parameters] of published) {
+    const added = name.includes("resnext") ? 92_250 : 5_850;
+    assertEquals(count({ name }, 100), parameters + added, `${name}: ${count({ name }, 100)}`);
+  }
+});
+
+Deno.test("describeModel() counts the scalars and history projections of the transition that was chosen", () => {
+  // Stages 2 and 3 gain a k and a BN-ReLU-1x1 projection each: 2 * 16 + 16 * 32 and 2 * 32 + 32 * 64.
+  assertEquals(count({ name: "lm-resnet-20", transition: "project_both" }), 272_384 + 2 + 544 + 2112);
+  // Pre-activation ResNeXt, and 3n - 3 scalars.
+  assertEquals(count({ name: "lm-resnext-29-8x64d", transition: "plain" }), 34_424_778 + 6);
+  assertEquals(count({ name: "lm-resnext-29-16x64d", transition: "plain" }), 68_153_290 + 6);
+  assertEquals(
+    count({ name: "lm-resnext-29-8x64d", transition: "project_both" }),
+    count({
+      name: "lm-resnext-29-8x64d",
+    }),
+  );
+});
+
+Deno.test("describeModel() counts the multiply-adds of resnet-20 on 32x32 images", () => {
+  const stem = 32 * 32 * 9 * 3 * 16;
+  const stage1 = 6 * 32 * 32 * 9 * 16 * 16;
+  const stage2 = 16 * 16 * (9 * 16 * 32 + 5 * 9 * 32 * 32 + 16 * 32);
+  const stage3 = 8 * 8 * (9 * 32 * 64 + 5 * 9 * 64 * 64 + 32 * 64);
+  const { multiplyAdds, layers } = describeModel({ name: "resnet-20" }, input, 10);
+  assertEquals(multiplyAdds, stem + stage1 + stage2 + stage3 + 640);
+  assertEquals(multiplyAdds, 40_813_184);
+  assertEquals(layers.reduce((sum, layer) => sum + layer.multiplyAdds, 0), multiplyAdds);
+  const { multiplyAdds: multistep } = describeModel({ name: "lm-resnet-20" }, input, 10);
+  assertEquals(multistep, multiplyAdds);
+});
+
+Deno.test("describeModel() describes each layer, and its layers hold all parameters", () => {
+  const description = describeModel({ name: "lm-resnet-20" }, input, 10);
+  const { layers, parameters } = description;
+  assertEquals(layers[0], {
+    name: "stem.conv",
+    kind: "conv2d 3x3 stride 1",
+    outputShape: [32, 32, 16],
+    parameters: 432,
+    multiplyAdds: 442_368,
+  });
+  const step = layers.find(({ name }) => name === "stage1.block1.u");
+  assertEquals(step, {
+    name: "stage1.block1.u",
+    kind: "linear multi-step",
+    outputShape: [32, 32, 16],
+    parameters: 1,
+    multiplyAdds: 0,
+  });
+  assertEquals(layers.filter(({ kind }) => kind === "linear multi-step").length, 6);
+  assertEquals(layers.find(({ name }) => name === "stage1.block0.u")?.kind, "add");
+  assertEquals(layers.at(-1)?.outputShape, [10]);
+  assertEquals(layers.reduce((sum, layer) => sum + layer.parameters, 0), parameters);
+  assertEquals(description.scheme, "linear multi-step");
+  assertEquals(describeModel({ name: "resnet-20" }, input, 10).scheme, "forward Euler");
+});
+
+const multistepNames: readonly (readonly [ModelSpec, readonly string[]])[] = [
+  [{ name: "lm-resnet-14" }, ["stage1.block1", "stage2.block1", "stage3.block1"]],
+  [{ name: "lm-resnet-14", transition: "project_both" }, [
+    "stage1.block1",
+    "stage2.block0",
+    "stage2.block1",
+    "stage3.block0",
+    "stage3.block1",
+  ]],
+];
+
+Deno.test("buildNetwork() gives a k to every block with a history, and decays it unless told otherwise", () => {
+  for (const [spec, blocks] of multistepNames) {
+    for (const decay of [undefined, true, false]) {
+      const graph = new Graph({ training: true });
+      const images = graph.source("images", [1, 32, 32, 3]);
+      const logits = buildNetwork(graph, spec, images, { classes: 10, decayMultistepCoefficients: decay });
+      assertEquals(logits.shape, [1, 10]);
+      const coefficients = graph.parameters.filter(({ tensor }) => tensor.name.endsWith(".k"));
+      assertEquals(coefficients.map(({ tensor }) => tensor.name), blocks.map((block) => `${block}.k`));
+      for (const coefficient of coefficients) {
+        assertEquals(coefficient.decay, decay ?? true);
+        assertEquals(coefficient.initializer, { kind: "uniform", low: -0.1, high: 0 });
+      }
+    }
+  }
+});
+
+const depthError = (name: string) =>
+  `Cannot find model "${name}": the depth must be 6n + 2, from 8 to 1202, for example 20, 56 or 110`;
+const patterns = "resnet-N, lm-resnet-N, resnext-29-CxWd, lm-resnext-29-CxWd";
+const widthError = (name: string) =>
+  `Cannot find model "${name}": it ends in CxWd, C groups of width W with C x W at most 2048, for example 8x64d`;
+
+const badSpecs: readonly (readonly [ModelSpec, string])[] = [
+  ...["resnet-21", "lm-resnet-21", "resnet-2", "resnet-0", "resnet-1208", "resnet-020", "resnet-20x", "resnet-1e3"]
+    .map((name) => [{ name }, depthError(name)] as const),
+  ...["resnext-29-8x64", "resnext-29-0x64d", "lm-resnext-29-64x64d", "resnext-29-8x-64d"]
+    .map((name) => [{ name }, widthError(name)] as const),
+  ...["", "vgg-16", "resnet", "resnext-50-8x64d", "lm-lm-resnet-20", " resnet-20", "LM-ResNet-20"]
+    .map((name) => [{ name }, `Cannot find model "${name}": there are ${patterns}`] as const),
+  [
+    { name: "resnet-20", transition: "plain" },
+    'Cannot use transition "plain" with "resnet-20": it has no multi-step history',
+  ],
+];
+
+Deno.test("describeModel() says of an unknown network what exists", () => {
+  for (const [spec, message] of badSpecs) {
+    const error = assertThrows(() => describeModel(spec, input, 10), ModelError);
+    assertEquals(error.message, message);
+  }
+});
+
+Deno.test("describeModel() refuses sizes out of range", () => {
+  const cases = [
+    [{ ...input, height: 0 }, 10, "height 0: it must be an integer from 1 to 4096"],
+    [{ ...input, width: 4097 }, 10, "width 4097: it must be an integer from 1 to 4096"],
+    [{ ...input, channels: 1.5 }, 10, "channels 1.5: it must be an integer from 1 to 4096"],
+    [input, 0, "classes 0: it must be an integer from 1 to 100000"],
+  ] as const;
+  for (const [size, classes, detail] of cases) {
+    const error = assertThrows(() => describeModel({ name: "resnet-20" }, size, classes), ModelError);
+    assertEquals(error.message, `Cannot build a network with ${detail}`);
+  }
+});
+
+Deno.test("modelFamilies() gives examples that exist", () => {
+  for (const { examples, scheme } of modelFamilies()) {
+    assert(examples.length > 0);
+    for (const name of examples) assertEquals(describeModel({ name }, input, 10).scheme, scheme);
+  }
+});
