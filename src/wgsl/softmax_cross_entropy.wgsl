@@ -1,6 +1,6 @@
 // Softmax cross-entropy with label smoothing, its gradient, and what the metrics need.
 //   target = (1 - SMOOTHING) onehot(label) + SMOOTHING / CLASSES
-//   loss = -sum target log softmax(z);  dz = (softmax(z) - target) / BATCH
+//   loss = -sum target log softmax(z);  dz = (softmax(z) - target) / counted rows
 //   results[n] = (loss, rank of the true class from 0, predicted class, 0)
 // The rank counts the classes with a higher logit, ties going to the lower class index.
 // A label of 0xffffffff marks a row that does not count: loss 0, gradient 0, rank -1.
@@ -23,6 +23,8 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
   let row = id.x;
   if (row >= BATCH) { return; }
   let quads = (CLASSES + 3u) / 4u;
+  var counted = 0u;
+  for (var i = 0u; i < BATCH; i++) { counted += select(0u, 1u, labels[i] < CLASSES); }
   let label = labels[row];
   let counts = label < CLASSES;
   let own = logit(row, min(label, CLASSES - 1u));
@@ -46,7 +48,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
       let i = q * 4u + lane;
       if (i < CLASSES && counts) {
         let aim = spread + select(0.0, 1.0 - SMOOTHING, i == label);
-        gradient[lane] = (exp(logit(row, i) - log_sum) - aim) / f32(BATCH);
+        gradient[lane] = (exp(logit(row, i) - log_sum) - aim) / f32(counted);
       }
     }
     d_logits[row * quads + q] = gradient;

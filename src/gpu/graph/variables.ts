@@ -8,7 +8,7 @@ import { elementCount } from "./tensor.ts";
 /** Values by name, each in its logical layout. */
 export type NamedValues = ReadonlyMap<string, Float32Array>;
 
-const USAGE = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_DST | GPUBufferUsage.COPY_SRC;
+const USAGE = GPUBufferUsage.STORAGE | GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST | GPUBufferUsage.COPY_SRC;
 
 /** The parameters, gradients, momentum and running statistics of one network on the GPU. */
 export class Variables {

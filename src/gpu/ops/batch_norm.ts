@@ -68,7 +68,6 @@ class BatchNormTraining implements Operation {
   readonly parameters: readonly Tensor[];
   readonly outputs: readonly Tensor[];
   readonly hasSideEffect = true;
-  readonly writesHalo = true;
   readonly #graph: Graph;
   readonly #vectors: Vectors;
   readonly #relu: boolean;
@@ -142,7 +141,6 @@ class BatchNormBackward implements Operation {
   readonly parameters: readonly Tensor[];
   readonly parameterGradients: readonly Tensor[];
   readonly outputs: readonly Tensor[];
-  readonly writesHalo = true;
   readonly #tensors: BackwardTensors;
   readonly #relu: boolean;
 
@@ -212,7 +210,7 @@ class BatchNormBackward implements Operation {
       prologue: "let scale = factors[c]; let slope = factors[C4 + c]; let offset = factors[2u * C4 + c];" +
         (this.#relu ? " let shift = factors[3u * C4 + c];" : ""),
       expression: `scale * ${masked} + slope * x0 + offset`,
-    }, memory.target);
+    });
   }
 }
 
@@ -222,7 +220,6 @@ class BatchNormInference implements Operation {
   readonly inputs: readonly Tensor[];
   readonly parameters: readonly Tensor[];
   readonly outputs: readonly Tensor[];
-  readonly writesHalo = true;
   readonly #vectors: Vectors;
   readonly #relu: boolean;
 
@@ -281,7 +278,7 @@ function normaliseKernel(
     extra: [channelVectors("vectors", vectors, scaleRow + 2, memory.target)],
     prologue: `let scale = vectors[${scaleRow}u * C4 + c]; let shift = vectors[${scaleRow + 1}u * C4 + c];`,
     expression: relu ? `max(${value}, vec4<f32>())` : value,
-  }, memory.target);
+  });
 }
 
 /** Binds a [C] vector to its padding's end, so that it reads as whole quads. */

@@ -13,8 +13,8 @@ export interface ElementwiseOptions {
   readonly expression: string;
 }
 
-/** A kernel over every element of `output`, its zero border included. */
-export function elementwiseKernel(options: ElementwiseOptions, target: Target): Kernel {
+/** A kernel over every element of the interior of `output`. */
+export function elementwiseKernel(options: ElementwiseOptions): Kernel {
   const { inputs, output, extra = [] } = options;
   const { code, workgroups } = elementwiseSource({
     title: options.title,
@@ -23,8 +23,7 @@ export function elementwiseKernel(options: ElementwiseOptions, target: Target): 
     declarations: extra.map(({ declaration }) => declaration),
     prologue: options.prologue,
     expression: options.expression,
-    byRows: target.software,
-  });
+  }, options.batch);
   return {
     label: `${options.label} ${output.height}x${output.width}x${output.channels}`,
     code,
@@ -33,11 +32,11 @@ export function elementwiseKernel(options: ElementwiseOptions, target: Target): 
       ...extra.map(({ binding }) => binding),
       { buffer: output.buffer, access: "read_write" },
     ],
-    workgroups: [workgroups, options.batch, 1],
+    workgroups,
   };
 }
 
-/** Binds a few vec4s a channel quad: as a uniform where they fit, since uniform loads are the cheap ones on software Vulkan. */
+/** Binds a few vec4s a channel quad, as a uniform where they fit: on software Vulkan those loads are the cheap ones. */
 export function channelVectors(
   name: string,
   image: ImageBuffer,

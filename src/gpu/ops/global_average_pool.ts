@@ -28,7 +28,6 @@ class GlobalAveragePool implements Operation {
   readonly inputs: readonly Tensor[];
   readonly parameters = [];
   readonly outputs: readonly Tensor[];
-  readonly writesHalo = true;
 
   constructor(readonly graph: Graph, x: Tensor, y: Tensor) {
     this.inputs = [x];
@@ -65,7 +64,6 @@ class GlobalAveragePoolBackward implements Operation {
   readonly inputs: readonly Tensor[];
   readonly parameters = [];
   readonly outputs: readonly Tensor[];
-  readonly writesHalo = true;
 
   constructor(dOutput: Tensor, dInput: Tensor) {
     this.inputs = [dOutput];
@@ -82,6 +80,6 @@ class GlobalAveragePoolBackward implements Operation {
       inputs: [memory.image(this.inputs[0])],
       output: memory.image(dInput),
       expression: `x0 * ${1 / (height * width)}`,
-    }, memory.target)];
+    })];
   }
 }

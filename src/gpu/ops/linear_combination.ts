@@ -63,7 +63,6 @@ class LinearCombination implements Operation {
   readonly inputs: readonly Tensor[];
   readonly parameters: readonly Tensor[];
   readonly outputs: readonly Tensor[];
-  readonly writesHalo = true;
   readonly #graph: Graph;
   readonly #terms: readonly Term[];
 
@@ -78,7 +77,7 @@ class LinearCombination implements Operation {
 
   lower(memory: Lowering): Kernel[] {
     const [output] = this.outputs;
-    const scalar = (parameter: Tensor) => `k${this.parameters.indexOf(parameter)}[0]`;
+    const scalar = (parameter: Tensor) => `k${this.parameters.indexOf(parameter)}.x`;
     const factors = this.#terms.map(({ coefficient: { constant, slope, parameter } }, i) => {
       const value = parameter ? `${literal(constant)} + ${literal(slope)} * ${scalar(parameter)}` : literal(constant);
       return `let c${i} = ${value};`;
@@ -92,13 +91,13 @@ class LinearCombination implements Operation {
       extra: this.parameters.map((parameter, i) => {
         const { buffer, offset } = memory.parameter(parameter);
         return {
-          declaration: `var<storage, read> k${i}: array<f32>;`,
-          binding: { buffer, offset, size: 4, access: "read" },
+          declaration: `var<uniform> k${i}: vec4<f32>;`,
+          binding: { buffer, offset, size: 16, access: "uniform" },
         };
       }),
       prologue: factors.join(" "),
       expression: this.#terms.map((_, i) => `c${i} * x${i}`).join(" + "),
-    }, memory.target)];
+    })];
   }
 
   backward(gradients: Backward): void {

@@ -20,7 +20,6 @@ class Relu implements Operation {
   readonly inputs: readonly Tensor[];
   readonly parameters = [];
   readonly outputs: readonly Tensor[];
-  readonly writesHalo = true;
   readonly #graph: Graph;
 
   constructor(graph: Graph, x: Tensor, y: Tensor) {
@@ -38,7 +37,7 @@ class Relu implements Operation {
       inputs: [memory.image(x)],
       output: memory.image(y),
       expression: "max(x0, vec4<f32>())",
-    }, memory.target)];
+    })];
   }
 
   backward(gradients: Backward): void {
@@ -57,7 +56,6 @@ class ReluBackward implements Operation {
   readonly inputs: readonly Tensor[];
   readonly parameters = [];
   readonly outputs: readonly Tensor[];
-  readonly writesHalo = true;
 
   constructor(y: Tensor, dOutput: Tensor, dInput: Tensor) {
     this.inputs = [y, dOutput];
@@ -73,6 +71,6 @@ class ReluBackward implements Operation {
       inputs: this.inputs.map((tensor) => memory.image(tensor)),
       output: memory.image(dInput),
       expression: "select(vec4<f32>(), x1, x0 > vec4<f32>())",
-    }, memory.target)];
+    })];
   }
 }

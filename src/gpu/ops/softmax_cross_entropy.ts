@@ -2,7 +2,7 @@
  * Softmax, and its cross-entropy against labels with smoothing s (Szegedy et al. 2016):
  *
  *   target = (1 - s) onehot(label) + s / classes;  loss = -sum target log softmax(z)
- *   dz = (softmax(z) - target) / N
+ *   dz = (softmax(z) - target) / N, N the rows that count
  */
 import { wgsl } from "../../wgsl/mod.ts";
 import { ShapeError } from "../errors.ts";

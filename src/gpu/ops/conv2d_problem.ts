@@ -1,0 +1,30 @@
+import type { ParameterRange } from "../graph/kernel.ts";
+
+/** The sizes of a convolution; channels are logical. */
+export interface Conv2dProblem {
+  readonly batch: number;
+  readonly inputHeight: number;
+  readonly inputWidth: number;
+  readonly inputChannels: number;
+  readonly outputHeight: number;
+  readonly outputWidth: number;
+  readonly outputChannels: number;
+  readonly kernelHeight: number;
+  readonly kernelWidth: number;
+  readonly stride: number;
+  readonly padding: number;
+  readonly groups: number;
+}
+
+/** Binds a whole parameter or gradient. */
+export function parameterBinding({ buffer, offset, length }: ParameterRange, access: "read" | "read_write") {
+  return { buffer, offset, size: length * 4, access };
+}
+
+/** The largest divisor of `count` that is at most `limit`. */
+export function largestDivisor(count: number, limit: number): number {
+  for (let divisor = Math.min(count, limit); divisor > 1; divisor--) {
+    if (count % divisor === 0) return divisor;
+  }
+  return 1;
+}

@@ -1,0 +1,131 @@
+/** Forward convolutions and input gradients as strip kernels: packed weights, and one dispatch a block of them. */
+import { channelQuads, stripBlockQuads, stripSource, wgsl } from "../../wgsl/mod.ts";
+import type { BufferHandle, ImageBuffer, Kernel, ParameterRange, ScratchAllocator, Target } from "../graph/kernel.ts";
+import { type Conv2dProblem, largestDivisor, parameterBinding } from "./conv2d_problem.ts";
+
+/** One axis of a strip convolution: which outputs, and which taps they see. */
+export interface Axis {
+  /** Outputs of the grid, its first pixel in the image and the distance of its pixels. */
+  readonly count: number;
+  readonly start: number;
+  readonly step: number;
+  /** Kernel index of the first tap and the distance of the taps in the kernel. */
+  readonly first: number;
+  readonly tapStep: number;
+  /** Where each tap reads, relative to the output's own pixel of the read image. */
+  readonly taps: readonly number[];
+}
+
+export interface StripRequest {
+  readonly label: string;
+  readonly read: ImageBuffer;
+  readonly write: ImageBuffer;
+  readonly weight: ParameterRange;
+  readonly transposed: boolean;
+  readonly rows: Axis;
+  readonly columns: Axis;
+  readonly inputStep: number;
+}
+
+/** Packs the weights, then one dispatch for each block of output channels and chunk of input channels. */
+export function stripKernels(
+  problem: Conv2dProblem,
+  request: StripRequest,
+  { target, memory }: { readonly target: Target; readonly memory: ScratchAllocator },
+): Kernel[] {
+  const { read, write, weight, rows, columns } = request;
+  const { groups, batch } = problem;
+  const blockQuads = largestDivisor(channelQuads(write) / groups, target.software ? 4 : 2);
+  const readQuads = channelQuads(read) / groups;
+  const bytesPerQuad = (quads: number) =>
+    16 * stripBlockQuads({ dy: rows.taps, dx: columns.taps, inputQuads: quads, outputQuads: blockQuads });
+  let chunkQuads = readQuads;
+  while (bytesPerQuad(chunkQuads) > target.maxUniformBindingBytes && chunkQuads > 1) {
+    chunkQuads = largestDivisor(readQuads, chunkQuads - 1);
+  }
+  const chunks = readQuads / chunkQuads;
+  const blocksAGroup = channelQuads(write) / groups / blockQuads;
+  const blocks = groups * blocksAGroup * chunks;
+  const blockBytes = bytesPerQuad(chunkQuads);
+  const strideBytes = Math.ceil(blockBytes / 256) * 256;
+  const packed = memory.packed(`${request.label} weights`, blocks * strideBytes);
+  const source = (accumulate: boolean) =>
+    stripSource({
+      input: read,
+      output: write,
+      rows: rows.count,
+      columns: columns.count,
+      inputStep: request.inputStep,
+      outputStep: rows.step,
+      outputY: rows.start,
+      outputX: columns.start,
+      dy: rows.taps,
+      dx: columns.taps,
+      inputQuads: chunkQuads,
+      outputQuads: blockQuads,
+      batch,
+      accumulate,
+      pixels: target.software ? 16 : 4,
+    });
+  const first = source(false);
+  const next = chunks > 1 ? source(true) : first;
+  const label = `${request.label} ${read.channels}->${write.channels} at ${rows.count}x${columns.count}`;
+  const dispatches = Array.from({ length: blocks }, (_, block): Kernel => {
+    const { code, workgroups } = block % chunks === 0 ? first : next;
+    return {
+      label,
+      code,
+      bindings: [
+        { buffer: read.buffer, access: "read" },
+        { buffer: packed, access: "uniform", offset: block * strideBytes, size: blockBytes },
+        { buffer: write.buffer, access: "read_write" },
+      ],
+      workgroups: [workgroups, 1, 1],
+    };
+  });
+  const layout = { chunkQuads, chunks, blockQuads, blocksAGroup, blocks, stride: strideBytes / 16 };
+  return [packKernel(problem, request, { packed, weight, ...layout }), ...dispatches];
+}
+
+function packKernel(
+  { outputChannels, inputChannels, groups, kernelHeight, kernelWidth }: Conv2dProblem,
+  { transposed, rows, columns }: StripRequest,
+  pack: {
+    readonly packed: BufferHandle;
+    readonly weight: ParameterRange;
+    readonly chunkQuads: number;
+    readonly chunks: number;
+    readonly blockQuads: number;
+    readonly blocksAGroup: number;
+    readonly blocks: number;
+    readonly stride: number;
+  },
+): Kernel {
+  return {
+    label: "conv2d pack weights",
+    code: wgsl.packWeights,
+    constants: {
+      OUT: outputChannels,
+      IN: inputChannels,
+      GROUPS: groups,
+      KERNEL_HEIGHT: kernelHeight,
+      KERNEL_WIDTH: kernelWidth,
+      TRANSPOSED: transposed ? 1 : 0,
+      TAP_ROWS: rows.taps.length,
+      TAP_COLUMNS: columns.taps.length,
+      KY_START: rows.first,
+      KY_STEP: rows.tapStep,
+      KX_START: columns.first,
+      KX_STEP: columns.tapStep,
+      CHUNK_QUADS: pack.chunkQuads,
+      CHUNKS: pack.chunks,
+      BLOCK_QUADS: pack.blockQuads,
+      BLOCKS_A_GROUP: pack.blocksAGroup,
+      BLOCKS: pack.blocks,
+      STRIDE: pack.stride,
+    },
+    bindings: [parameterBinding(pack.weight, "read"), { buffer: pack.packed, access: "read_write" }],
+    workgroups: [Math.ceil(pack.stride / 64), pack.blocks, 1],
+    parametersOnly: true,
+  };
+}
