@@ -82,10 +82,12 @@ function recordInputs(
   shape: NetworkShape,
   options: { readonly batch: number; readonly cropPadding: number; readonly horizontalFlip: boolean },
 ) {
-  const { height, width, channels } = shape.images;
+  const { height, width, channels, mean, standardDeviation } = shape.images;
   const pixels = graph.input("pixels", options.batch * height * width * channels);
   const examples = graph.input("examples", options.batch * 4);
   const step = graph.input("step", STEP_BYTES);
-  const images = decodeImages(graph, { ...options, ...shape.images, pixels, examples, step });
+  // Named one by one: a data set's description has augmentation defaults of its own, which are not meant here.
+  const format = { height, width, channels, mean, standardDeviation };
+  const images = decodeImages(graph, { ...options, ...format, pixels, examples, step });
   return { pixels, examples, step, images };
 }

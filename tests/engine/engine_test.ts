@@ -71,7 +71,6 @@ Deno.test("startEngine() gives an engine that trains, evaluates and infers", asy
       const images = first.flatMap((event) => event.kind === "progress" ? [event.metrics.images] : []);
       assertEquals(images, [32, 32, 32, 4, 32, 32, 32, 4]);
       assert(lossesOf(first).every(Number.isFinite));
-      assert(lossesOf(first)[6] < lossesOf(first)[0], `the loss did not fall: ${lossesOf(first)}`);
     });
 
     await t.step("train() repeats itself bit for bit from the same seed", async () => {
@@ -83,6 +82,8 @@ Deno.test("startEngine() gives an engine that trains, evaluates and infers", asy
       assertEquals(a.position, { seed: 7, epoch: 2, stepInEpoch: 0, step: 8 });
       assertEquals(a.parameters.get("stage1.block1.k")?.shape, [1]);
       assert(a.velocities.size === a.parameters.size && a.states.has("head.bn.running_mean"));
+      const plain = await trainAll(engine, "runs/plain", { ...config, cropPadding: 0, epochs: 1 });
+      assert(lossesOf(plain)[0] !== lossesOf(first)[0], "the crop makes no difference");
       const other = await trainAll(engine, "runs/other", { ...config, seed: 8, epochs: 1 });
       assert(lossesOf(other)[0] !== lossesOf(first)[0], "another seed gave the same loss");
     });
@@ -96,7 +97,8 @@ Deno.test("startEngine() gives an engine that trains, evaluates and infers", asy
       const during = first.findLast((event) => event.kind === "evaluation");
       assert(during?.kind === "evaluation");
       assertEquals(last.result.metrics.top1, during.metrics.top1);
-      assert(Math.abs(last.result.metrics.loss - during.metrics.loss) < 1e-5);
+      const difference = Math.abs(last.result.metrics.loss - during.metrics.loss);
+      assert(difference < 1e-5, `the losses differ by ${difference}`);
       const counts = [...last.result.confusion];
       assertEquals(counts.reduce((a, b) => a + b, 0), 50);
       const correct = counts.filter((_, i) => i % 11 === 0).reduce((a, b) => a + b, 0);
@@ -128,8 +130,8 @@ Deno.test("startEngine() gives an engine that trains, evaluates and infers", asy
       assertEquals((await failing({ model: { name: "lm-resnet-21" } })).kind, "invalid");
       assertStringIncludes((await failing({ batchSize: 101 })).message, "gives 100 training images");
       const huge = await failing({
-        model: { name: "resnext-29-16x64d" },
-        batchSize: 8000,
+        model: { name: "resnext-29-8x64d" },
+        batchSize: 1000,
         limitTrain: undefined,
       });
       assertEquals(huge.kind, "exhausted");

@@ -118,7 +118,9 @@ Deno.test("buildNetwork() gives a k to every block with a history, and decays it
 });
 
 const depthError = (name: string) =>
-  `Cannot find model "${name}": the depth must be 6n + 2, from 8 to 1202, for example 20, 56 or 110`;
+  `Cannot find model "${name}": N must be 6n + 2, from 8 to 1202, for example ${
+    name.startsWith("lm-") ? "lm-" : ""
+  }resnet-20`;
 const patterns = "resnet-N, lm-resnet-N, resnext-29-CxWd, lm-resnext-29-CxWd";
 const widthError = (name: string) =>
   `Cannot find model "${name}": it ends in CxWd, C groups of width W with C x W at most 2048, for example 8x64d`;

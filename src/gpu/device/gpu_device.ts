@@ -18,6 +18,7 @@ export class GpuDevice {
       software,
       maxUniformBindingBytes: limits.maxUniformBufferBindingSize,
       maxStorageBindingBytes: Math.min(limits.maxStorageBufferBindingSize, limits.maxBufferSize),
+      maxBufferBytes: limits.maxBufferSize,
       maxWorkgroupsPerDimension: limits.maxComputeWorkgroupsPerDimension,
       maxInvocationsPerWorkgroup: limits.maxComputeInvocationsPerWorkgroup,
     };

@@ -37,6 +37,7 @@ export interface Target {
   readonly software: boolean;
   readonly maxUniformBindingBytes: number;
   readonly maxStorageBindingBytes: number;
+  readonly maxBufferBytes: number;
   readonly maxWorkgroupsPerDimension: number;
   readonly maxInvocationsPerWorkgroup: number;
 }

@@ -67,10 +67,10 @@ class Planner implements Lowering {
     this.#statePacking = new Packing(graph.states);
     const parameterBytes = this.#parameterPacking.bytes;
     this.variables = {
-      parameters: this.#handle("parameters", parameterBytes),
-      gradients: this.#handle("gradients", parameterBytes),
-      velocities: this.#handle("velocities", parameterBytes),
-      states: this.#handle("states", this.#statePacking.bytes),
+      parameters: this.#buffer("parameters", parameterBytes),
+      gradients: this.#buffer("gradients", parameterBytes),
+      velocities: this.#buffer("velocities", parameterBytes),
+      states: this.#buffer("states", this.#statePacking.bytes),
     };
   }
 
@@ -124,10 +124,15 @@ class Planner implements Lowering {
   }
 
   #handle(label: string, bytes: number): BufferHandle {
-    const { maxStorageBindingBytes } = this.target;
-    if (bytes > maxStorageBindingBytes) {
-      throw new MemoryLimitError(`One binding (${label})`, bytes, maxStorageBindingBytes);
-    }
+    const limit = this.target.maxStorageBindingBytes;
+    if (bytes > limit) throw new MemoryLimitError(`One binding (${label})`, bytes, limit);
+    return this.#buffer(label, bytes);
+  }
+
+  /** A buffer that is only ever bound in parts. */
+  #buffer(label: string, bytes: number): BufferHandle {
+    const limit = this.target.maxBufferBytes;
+    if (bytes > limit) throw new MemoryLimitError(`One buffer (${label})`, bytes, limit);
     return { id: this.#nextId--, label, bytes: Math.ceil(bytes / 16) * 16 };
   }
 

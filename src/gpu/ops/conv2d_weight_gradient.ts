@@ -70,7 +70,10 @@ function weightGradient(
   const rows = batch * outputHeight;
   const { tiles } = tileCounts({ ...sizes, rows, rowsPerSlice: rows, slices: 1 });
   const invocations = target.software ? 512 : 16384;
-  const wanted = Math.min(rows, Math.max(16, Math.ceil(invocations / tiles / 16) * 16));
+  // The partial sums of all slices are one binding.
+  const bindable = Math.max(1, Math.floor(target.maxStorageBindingBytes / (tiles * tileQuads(sizes) * 16)));
+  const filling = Math.max(16, Math.ceil(invocations / tiles / 16) * 16);
+  const wanted = Math.min(rows, bindable, filling);
   const rowsPerSlice = Math.ceil(rows / wanted);
   return { ...sizes, rows, rowsPerSlice, slices: Math.ceil(rows / rowsPerSlice) };
 }

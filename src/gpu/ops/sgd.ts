@@ -1,5 +1,5 @@
 /**
- * Stochastic gradient descent with momentum m and weight decay d, over all parameters in one dispatch:
+ * Stochastic gradient descent with momentum m and weight decay d, over all parameters at once:
  *
  *   v' = m v + g + d w;  w' = w - lr v'      (PyTorch's SGD, not Nesterov)
  */
@@ -49,21 +49,29 @@ class Sgd implements Operation {
 
   constructor(readonly options: SgdOptions, readonly scales: BufferHandle) {}
 
-  lower({ variables }: Lowering): Kernel[] {
+  lower({ variables, target }: Lowering): Kernel[] {
     const { momentum, weightDecay, step } = this.options;
     const blocks = variables.parameters.bytes / PARAMETER_ALIGNMENT;
-    return [{
-      label: this.kind,
-      code: wgsl.sgd,
-      constants: { MOMENTUM: momentum, WEIGHT_DECAY: weightDecay, BLOCKS: blocks },
-      bindings: [
-        { buffer: variables.parameters, access: "read_write" },
-        { buffer: variables.gradients, access: "read" },
-        { buffer: variables.velocities, access: "read_write" },
-        { buffer: this.scales, access: "read" },
-        { buffer: step, access: "uniform" },
-      ],
-      workgroups: [Math.ceil(blocks / 16), 1, 1],
-    }];
+    // Parts that can be bound; the scales' offsets must be multiples of 256 bytes too.
+    const most = Math.floor(target.maxStorageBindingBytes / PARAMETER_ALIGNMENT / 64) * 64;
+    const kernels: Kernel[] = [];
+    for (let first = 0; first < blocks; first += most) {
+      const count = Math.min(most, blocks - first);
+      const part = { offset: first * PARAMETER_ALIGNMENT, size: count * PARAMETER_ALIGNMENT };
+      kernels.push({
+        label: this.kind,
+        code: wgsl.sgd,
+        constants: { MOMENTUM: momentum, WEIGHT_DECAY: weightDecay, BLOCKS: count },
+        bindings: [
+          { buffer: variables.parameters, ...part, access: "read_write" },
+          { buffer: variables.gradients, ...part, access: "read" },
+          { buffer: variables.velocities, ...part, access: "read_write" },
+          { buffer: this.scales, offset: first * 4, size: count * 4, access: "read" },
+          { buffer: step, access: "uniform" },
+        ],
+        workgroups: [Math.ceil(count / 16), 1, 1],
+      });
+    }
+    return kernels;
   }
 }

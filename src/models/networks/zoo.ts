@@ -119,11 +119,12 @@ function resnext(
 }
 
 function blocksOfDepth(name: string, text: string): number {
+  const prefix = name.startsWith("lm-") ? "lm-" : "";
   const depth = /^[1-9]\d{0,4}$/.test(text) ? Number(text) : NaN;
   const blocks = (depth - 2) / 6;
   if (!Number.isInteger(blocks) || blocks < 1 || depth > MAX_DEPTH) {
     throw new ModelError(
-      `Cannot find model "${name}": the depth must be 6n + 2, from 8 to ${MAX_DEPTH}, for example 20, 56 or 110`,
+      `Cannot find model "${name}": N must be 6n + 2, from 8 to ${MAX_DEPTH}, for example ${prefix}resnet-20`,
     );
   }
   return blocks;
