@@ -51,7 +51,7 @@ export {
   elementwiseSource,
 } from "./elementwise.ts";
 export { channelQuads, type ImageLayout } from "./layout.ts";
-export { stripBlockQuads, type StripConvolution, stripSource } from "./conv2d/strip.ts";
+export { stripBlockQuads, type StripConvolution, type StripEpilogue, stripSource } from "./conv2d/strip.ts";
 export {
   tileCounts,
   tileQuads,

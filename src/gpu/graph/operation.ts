@@ -23,6 +23,8 @@ export interface Operation {
   readonly multiplyAdds?: number;
   /** Pixels of zeros it needs around an input; default 0. */
   haloOf?(input: Tensor): number;
+  /** One operation in place of `producer` and this one, which alone reads its output; undefined: they stay two. */
+  fuse?(producer: Operation): Operation | undefined;
   lower(memory: Lowering): Kernel[];
   /** Records the gradients of its inputs. Absent where nothing flows back. */
   backward?(gradients: Backward): void;

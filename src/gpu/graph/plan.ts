@@ -1,5 +1,6 @@
 import { clearHaloKernel } from "./clear_halo.ts";
 import { MemoryLimitError } from "../errors.ts";
+import { fuseOperations } from "./fuse.ts";
 import type { Graph } from "./graph.ts";
 import type { BufferHandle, ImageBuffer, Kernel, ParameterRange, Target } from "./kernel.ts";
 import type { Lowering, Operation } from "./operation.ts";
@@ -60,7 +61,8 @@ class Planner implements Lowering {
     this.target = options.target;
     this.#graph = graph;
     this.#options = options;
-    this.#operations = withoutDeadOperations(graph.operations, options.keep ?? []);
+    const keep = options.keep ?? [];
+    this.#operations = fuseOperations(withoutDeadOperations(graph.operations, keep), keep);
     this.#halos = haloOfEach(this.#operations);
     this.#lastUse = lastUses(this.#operations);
     this.#parameterPacking = new Packing(graph.parameters);

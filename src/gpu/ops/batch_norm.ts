@@ -14,6 +14,8 @@ import type { Graph } from "../graph/graph.ts";
 import type { ImageBuffer, Kernel, ParameterRange } from "../graph/kernel.ts";
 import type { Backward, Lowering, Operation } from "../graph/operation.ts";
 import { formatShape, imageShape, quads, type Tensor } from "../graph/tensor.ts";
+import { type EpilogueOperation, fuseIntoConv2d } from "./conv2d.ts";
+import type { BoundEpilogue } from "./conv2d_problem.ts";
 import { channelVectors, elementwiseKernel } from "./elementwise.ts";
 import { rowSlices } from "./row_slices.ts";
 
@@ -214,7 +216,7 @@ class BatchNormBackward implements Operation {
   }
 }
 
-class BatchNormInference implements Operation {
+class BatchNormInference implements EpilogueOperation {
   readonly kind = "batch_norm";
   readonly description: string;
   readonly inputs: readonly Tensor[];
@@ -234,12 +236,35 @@ class BatchNormInference implements Operation {
 
   lower(memory: Lowering): Kernel[] {
     const [x, y] = [this.inputs[0], this.outputs[0]];
-    const channels = imageShape(x).channels;
+    const { vectors, kernel } = this.#fold(memory);
+    return [kernel, normaliseKernel(memory, { x, y, vectors, scaleRow: 0, relu: this.#relu })];
+  }
+
+  fuse(producer: Operation): Operation | undefined {
+    return fuseIntoConv2d(producer, this);
+  }
+
+  epilogue(memory: Lowering): BoundEpilogue {
+    const { vectors, kernel } = this.#fold(memory);
+    const { declaration, binding } = channelVectors("folded", vectors, 2, memory.target);
+    const c4 = quads(vectors.channels);
+    return {
+      inputs: [],
+      declarations: [declaration],
+      bindings: [binding],
+      before: [kernel],
+      vectors: (c) => [`folded[${c}]`, `folded[${c4}u + ${c}]`],
+      expression: this.#relu ? "max(fma(value, v0, v1), vec4<f32>())" : "fma(value, v0, v1)",
+    };
+  }
+
+  /** Scale and shift by the running statistics, and the kernel that computes them. */
+  #fold(memory: Lowering): { readonly vectors: ImageBuffer; readonly kernel: Kernel } {
+    const channels = imageShape(this.inputs[0]).channels;
     const c4 = quads(channels);
-    const folded = memory.packed(`${y.name} folded`, 2 * c4 * 16);
+    const folded = memory.packed(`${this.outputs[0].name} folded`, 2 * c4 * 16);
     const { gamma, beta, runningMean, runningVariance } = this.#vectors;
-    const vectors = { buffer: folded, height: 1, width: 1, channels, halo: 0 };
-    return [{
+    const kernel: Kernel = {
       label: "batch_norm fold",
       code: wgsl.batchNormFold,
       constants: { C4: c4, EPSILON },
@@ -252,7 +277,8 @@ class BatchNormInference implements Operation {
       ],
       workgroups: [Math.ceil(c4 / 16), 1, 1],
       parametersOnly: true,
-    }, normaliseKernel(memory, { x, y, vectors, scaleRow: 0, relu: this.#relu })];
+    };
+    return { vectors: { buffer: folded, height: 1, width: 1, channels, halo: 0 }, kernel };
   }
 }
 

@@ -11,9 +11,11 @@ import type { Graph } from "../graph/graph.ts";
 import type { Kernel } from "../graph/kernel.ts";
 import type { Backward, Lowering, Operation } from "../graph/operation.ts";
 import { formatShape, type Tensor } from "../graph/tensor.ts";
+import type { BoundEpilogue } from "./conv2d_problem.ts";
 import {
   conv2dHalos,
   type Conv2dProblem,
+  fillsQuads,
   lowerConv2d,
   lowerConv2dBackwardInput,
   lowerConv2dBackwardWeight,
@@ -99,6 +101,18 @@ interface Conv2dTensors {
   readonly y: Tensor;
 }
 
+/** What an operation that takes a convolution over does to its sums. */
+export interface EpilogueOperation extends Operation {
+  epilogue(memory: Lowering): BoundEpilogue;
+}
+
+/** `operation` computed in the kernel of the convolution that feeds it, where that can be. */
+export function fuseIntoConv2d(producer: Operation, operation: EpilogueOperation): Operation | undefined {
+  return producer instanceof Conv2d && fillsQuads(producer.problem)
+    ? new Conv2dWithEpilogue(producer, operation)
+    : undefined;
+}
+
 class Conv2d implements Operation {
   readonly kind = "conv2d";
   readonly description: string;
@@ -123,9 +137,14 @@ class Conv2d implements Operation {
   }
 
   lower(memory: Lowering): Kernel[] {
-    const { x, weight, y } = this.tensors;
-    const io = { input: memory.image(x), weight: memory.parameter(weight), output: memory.image(y) };
-    return lowerConv2d(this.problem, io, memory.target, memory);
+    return this.lowerInto(memory, this.tensors.y);
+  }
+
+  /** Writes the results, after the epilogue, to `output`. */
+  lowerInto(memory: Lowering, output: Tensor, epilogue?: BoundEpilogue): Kernel[] {
+    const { x, weight } = this.tensors;
+    const io = { input: memory.image(x), weight: memory.parameter(weight), output: memory.image(output) };
+    return lowerConv2d(this.problem, io, memory.target, memory, epilogue);
   }
 
   backward(gradients: Backward): void {
@@ -137,6 +156,32 @@ class Conv2d implements Operation {
     const dInput = this.graph.value(`d(${x.name})`, x.shape, false);
     this.graph.record(new Conv2dBackwardInput({ dOutput, weight, dInput }, this.problem));
     gradients.accumulate(x, dInput);
+  }
+}
+
+class Conv2dWithEpilogue implements Operation {
+  readonly kind = "conv2d";
+  readonly description: string;
+  readonly inputs: readonly Tensor[];
+  readonly parameters: readonly Tensor[];
+  readonly outputs: readonly Tensor[];
+
+  constructor(readonly conv: Conv2d, readonly operation: EpilogueOperation) {
+    const others = operation.inputs.filter((input) => input !== conv.tensors.y);
+    this.inputs = [conv.tensors.x, ...others];
+    this.parameters = [...conv.parameters, ...operation.parameters];
+    this.outputs = operation.outputs;
+    this.description = `${conv.description}, ${operation.description}`;
+  }
+
+  haloOf(input: Tensor): number {
+    return input === this.conv.tensors.x ? this.conv.haloOf() : 0;
+  }
+
+  lower(memory: Lowering): Kernel[] {
+    const epilogue = this.operation.epilogue(memory);
+    // What the epilogue prepares comes first.
+    return [...(epilogue.before ?? []), ...this.conv.lowerInto(memory, this.outputs[0], epilogue)];
   }
 }
 

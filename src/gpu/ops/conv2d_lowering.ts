@@ -2,7 +2,7 @@
 import { clearImageSource, wgsl } from "../../wgsl/mod.ts";
 import type { ImageBuffer, Kernel, ParameterRange, ScratchAllocator, Target } from "../graph/kernel.ts";
 import { directKernel, directWeightGradientKernel } from "./conv2d_direct.ts";
-import type { Conv2dProblem } from "./conv2d_problem.ts";
+import type { BoundEpilogue, Conv2dProblem } from "./conv2d_problem.ts";
 import { type Axis, stripKernels } from "./conv2d_strip.ts";
 import { weightGradientKernels } from "./conv2d_weight_gradient.ts";
 
@@ -24,12 +24,13 @@ export function conv2dHalos(problem: Conv2dProblem): { readonly input: number; r
   return { input, dOutput: Math.max(0, ...reaches) };
 }
 
-/** y of x and w; writes the interior of the output. */
+/** y of x and w; writes the interior of the output. An epilogue needs `fillsQuads`. */
 export function lowerConv2d(
   problem: Conv2dProblem,
   io: { readonly input: ImageBuffer; readonly weight: ParameterRange; readonly output: ImageBuffer },
   target: Target,
   memory: ScratchAllocator,
+  epilogue?: BoundEpilogue,
 ): Kernel[] {
   const { input, weight, output } = io;
   if (!fillsQuads(problem)) {
@@ -46,6 +47,7 @@ export function lowerConv2d(
     rows: { count: problem.outputHeight, start: 0, step: 1, first: 0, taps: taps(kernelHeight), tapStep: 1 },
     columns: { count: problem.outputWidth, start: 0, step: 1, first: 0, taps: taps(kernelWidth), tapStep: 1 },
     inputStep: stride,
+    epilogue,
   }, { target, memory });
 }
 
@@ -99,7 +101,7 @@ export function lowerConv2dBackwardWeight(
 }
 
 /** Whether channel quads lie within one group, as the fast kernels need. */
-function fillsQuads({ groups, inputChannels, outputChannels }: Conv2dProblem): boolean {
+export function fillsQuads({ groups, inputChannels, outputChannels }: Conv2dProblem): boolean {
   return groups === 1 || (inputChannels / groups % 4 === 0 && outputChannels / groups % 4 === 0);
 }
 

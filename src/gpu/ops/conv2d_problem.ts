@@ -1,4 +1,5 @@
-import type { ParameterRange } from "../graph/kernel.ts";
+import type { StripEpilogue } from "../../wgsl/mod.ts";
+import type { Binding, Kernel, ParameterRange } from "../graph/kernel.ts";
 
 /** The sizes of a convolution; channels are logical. */
 export interface Conv2dProblem {
@@ -27,4 +28,11 @@ export function largestDivisor(count: number, limit: number): number {
     if (count % divisor === 0) return divisor;
   }
   return 1;
+}
+
+/** An epilogue with what its declarations bind: first its images, then the rest. */
+export interface BoundEpilogue extends StripEpilogue {
+  readonly bindings: readonly Binding[];
+  /** Kernels that prepare what it binds. */
+  readonly before?: readonly Kernel[];
 }

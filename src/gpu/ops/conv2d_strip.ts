@@ -1,7 +1,7 @@
 /** Forward convolutions and input gradients as strip kernels: packed weights, and one dispatch a block of them. */
 import { channelQuads, stripBlockQuads, stripSource, wgsl } from "../../wgsl/mod.ts";
 import type { BufferHandle, ImageBuffer, Kernel, ParameterRange, ScratchAllocator, Target } from "../graph/kernel.ts";
-import { type Conv2dProblem, largestDivisor, parameterBinding } from "./conv2d_problem.ts";
+import { type BoundEpilogue, type Conv2dProblem, largestDivisor, parameterBinding } from "./conv2d_problem.ts";
 
 /** One axis of a strip convolution: which outputs, and which taps they see. */
 export interface Axis {
@@ -25,6 +25,7 @@ export interface StripRequest {
   readonly rows: Axis;
   readonly columns: Axis;
   readonly inputStep: number;
+  readonly epilogue?: BoundEpilogue;
 }
 
 /** Packs the weights, then one dispatch for each block of output channels and chunk of input channels. */
@@ -49,7 +50,8 @@ export function stripKernels(
   const blockBytes = bytesPerQuad(chunkQuads);
   const strideBytes = Math.ceil(blockBytes / 256) * 256;
   const packed = memory.packed(`${request.label} weights`, blocks * strideBytes);
-  const source = (accumulate: boolean) =>
+  const { epilogue } = request;
+  const source = (chunk: number) =>
     stripSource({
       input: read,
       output: write,
@@ -64,14 +66,16 @@ export function stripKernels(
       inputQuads: chunkQuads,
       outputQuads: blockQuads,
       batch,
-      accumulate,
+      accumulate: chunk > 0,
+      // Of several chunks the last one has the whole sum.
+      epilogue: chunk === chunks - 1 ? epilogue : undefined,
       pixels: target.software ? 16 : 4,
     });
-  const first = source(false);
-  const next = chunks > 1 ? source(true) : first;
+  const sources = Array.from({ length: chunks }, (_, chunk) => source(chunk));
   const label = `${request.label} ${read.channels}->${write.channels} at ${rows.count}x${columns.count}`;
   const dispatches = Array.from({ length: blocks }, (_, block): Kernel => {
-    const { code, workgroups } = block % chunks === 0 ? first : next;
+    const { code, workgroups } = sources[block % chunks];
+    const isLast = block % chunks === chunks - 1;
     return {
       label,
       code,
@@ -79,6 +83,7 @@ export function stripKernels(
         { buffer: read.buffer, access: "read" },
         { buffer: packed, access: "uniform", offset: block * strideBytes, size: blockBytes },
         { buffer: write.buffer, access: "read_write" },
+        ...(isLast && epilogue ? epilogue.bindings : []),
       ],
       workgroups: [workgroups, 1, 1],
     };

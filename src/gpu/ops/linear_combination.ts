@@ -9,10 +9,12 @@
 import { wgsl } from "../../wgsl/mod.ts";
 import { affine, type Coefficient, ONE } from "../graph/coefficient.ts";
 import type { Graph } from "../graph/graph.ts";
-import type { Kernel } from "../graph/kernel.ts";
+import type { Binding, Kernel } from "../graph/kernel.ts";
 import type { Backward, Lowering, Operation } from "../graph/operation.ts";
 import { formatShape, imageShape, quads, sameShape, type Tensor } from "../graph/tensor.ts";
 import { ShapeError } from "../errors.ts";
+import { type EpilogueOperation, fuseIntoConv2d } from "./conv2d.ts";
+import type { BoundEpilogue } from "./conv2d_problem.ts";
 import { elementwiseKernel } from "./elementwise.ts";
 import { rowSlices } from "./row_slices.ts";
 
@@ -57,7 +59,7 @@ export function lmStep(
   ]);
 }
 
-class LinearCombination implements Operation {
+class LinearCombination implements EpilogueOperation {
   readonly kind = "linear_combination";
   readonly description: string;
   readonly inputs: readonly Tensor[];
@@ -65,6 +67,8 @@ class LinearCombination implements Operation {
   readonly outputs: readonly Tensor[];
   readonly #graph: Graph;
   readonly #terms: readonly Term[];
+  /** The convolution's output that `fuse` took over. */
+  #fused: Tensor | undefined;
 
   constructor(graph: Graph, terms: readonly Term[], output: Tensor) {
     this.#graph = graph;
@@ -77,27 +81,56 @@ class LinearCombination implements Operation {
 
   lower(memory: Lowering): Kernel[] {
     const [output] = this.outputs;
-    const scalar = (parameter: Tensor) => `k${this.parameters.indexOf(parameter)}.x`;
-    const factors = this.#terms.map(({ coefficient: { constant, slope, parameter } }, i) => {
-      const value = parameter ? `${literal(constant)} + ${literal(slope)} * ${scalar(parameter)}` : literal(constant);
-      return `let c${i} = ${value};`;
-    });
     return [elementwiseKernel({
       label: this.kind,
       title: `output = ${this.#terms.map((_, i) => `c${i} x${i}`).join(" + ")}`,
       batch: imageShape(output).batch,
       inputs: this.inputs.map((tensor) => memory.image(tensor)),
       output: memory.image(output),
-      extra: this.parameters.map((parameter, i) => {
-        const { buffer, offset } = memory.parameter(parameter);
-        return {
-          declaration: `var<uniform> k${i}: vec4<f32>;`,
-          binding: { buffer, offset, size: 16, access: "uniform" },
-        };
-      }),
-      prologue: factors.join(" "),
+      extra: this.#scalars(memory),
+      prologue: this.#factors().map((value, i) => `let c${i} = ${value};`).join(" "),
       expression: this.#terms.map((_, i) => `c${i} * x${i}`).join(" + "),
     })];
+  }
+
+  fuse(producer: Operation): Operation | undefined {
+    this.#fused = producer.outputs[0];
+    return this.#terms.length > 1 ? fuseIntoConv2d(producer, this) : undefined;
+  }
+
+  epilogue(memory: Lowering): BoundEpilogue {
+    const images = this.inputs.filter((tensor) => tensor !== this.#fused).map((tensor) => memory.image(tensor));
+    const scalars = this.#scalars(memory);
+    let image = 0;
+    const values = this.inputs.map((tensor) => tensor === this.#fused ? "value" : `e${image++}`);
+    return {
+      inputs: images,
+      declarations: scalars.map(({ declaration }) => declaration),
+      bindings: [
+        ...images.map(({ buffer }): Binding => ({ buffer, access: "read" })),
+        ...scalars.map(({ binding }) => binding),
+      ],
+      vectors: () => this.#factors(),
+      expression: values.map((value, i) => `v${i} * ${value}`).join(" + "),
+    };
+  }
+
+  /** The coefficients as WGSL expressions. */
+  #factors(): string[] {
+    return this.#terms.map(({ coefficient: { constant, slope, parameter } }) => {
+      if (!parameter) return literal(constant);
+      return `${literal(constant)} + ${literal(slope)} * k${this.parameters.indexOf(parameter)}.x`;
+    });
+  }
+
+  #scalars(memory: Lowering): { readonly declaration: string; readonly binding: Binding }[] {
+    return this.parameters.map((parameter, i) => {
+      const { buffer, offset } = memory.parameter(parameter);
+      return {
+        declaration: `var<uniform> k${i}: vec4<f32>;`,
+        binding: { buffer, offset, size: 16, access: "uniform" },
+      };
+    });
   }
 
   backward(gradients: Backward): void {

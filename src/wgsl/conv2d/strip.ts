@@ -27,6 +27,19 @@ export interface StripConvolution {
   readonly accumulate: boolean;
   /** Output pixels an invocation may take. */
   readonly pixels: number;
+  readonly epilogue?: StripEpilogue;
+}
+
+/** What becomes of a sum before it is stored: an operation that alone reads the convolution, taken into its kernel. */
+export interface StripEpilogue {
+  /** Images of the output's size, read at the place of the store: e0, e1, ... */
+  readonly inputs: readonly ImageLayout[];
+  /** Further bindings, after those of the inputs. */
+  readonly declarations: readonly string[];
+  /** Values of one channel quad, v0, v1, ..., given the quad's index. */
+  readonly vectors: (c: string) => readonly string[];
+  /** The vec4<f32> to store, of `value`, e0, ... and v0, ... */
+  readonly expression: string;
 }
 
 export interface StripSource {
@@ -60,18 +73,38 @@ export function stripSource(convolution: StripConvolution): StripSource {
   const quads = Array.from({ length: outputQuads }, (_, q) => q);
   const overlapX = columns % tile.width !== 0;
   const pitch = (layout: ImageLayout) => (layout.width + 2 * layout.halo) * channelQuads(layout);
+  const { epilogue } = convolution;
+  const result = (p: number, q: number, place: (layout: ImageLayout) => string) => {
+    const sum = convolution.accumulate ? `output[${place(output)}] + a${p}_${q}` : `a${p}_${q}`;
+    if (!epilogue) return sum;
+    return epilogue.expression
+      .replaceAll(/\bvalue\b/g, `(${sum})`)
+      .replaceAll(/\bv(\d+)\b/g, `v$1_${q}`)
+      .replaceAll(/\be(\d+)\b/g, (_, i) => `e${i}[${place(epilogue.inputs[Number(i)])}]`);
+  };
   const store = (p: number) => {
     const [py, px] = [Math.floor(p / tile.width), p % tile.width];
     const conditions = [
       ...(guarded ? [`id.x < ${lanes}u`] : []),
       ...(overlapX ? [`x0 + ${px}u >= strip_x * ${tile.width}u`] : []),
     ];
-    const at = `out + ${py * outputStep * pitch(output) + px * outputStep * channelQuads(output)}u`;
     const statements = quads.map((q) => {
-      const before = convolution.accumulate ? `output[${at} + ${q}u] + ` : "";
-      return `output[${at} + ${q}u] = ${before}a${p}_${q};`;
+      const place = (layout: ImageLayout) => {
+        const start = layout === output ? "out" : `start${epilogue?.inputs.indexOf(layout)}`;
+        const offset = py * outputStep * pitch(layout) + px * outputStep * channelQuads(layout) + q;
+        return `${start} + ${offset}u`;
+      };
+      return `output[${place(output)}] = ${result(p, q, place)};`;
     }).join(" ");
     return conditions.length > 0 ? `if (${conditions.join(" && ")}) { ${statements} }` : statements;
+  };
+  /** The vec4 index of the strip's first pixel and quad in an image of the output's size. */
+  const outputStart = (layout: ImageLayout) => {
+    const row = `image * ${layout.height + 2 * layout.halo}u + y0 * ${outputStep}u + ${
+      convolution.outputY + layout.halo
+    }u`;
+    const column = `x0 * ${outputStep}u + ${convolution.outputX + layout.halo}u`;
+    return `((${row}) * ${layout.width + 2 * layout.halo}u + ${column}) * ${channelQuads(layout)}u + weights.header.x`;
   };
   const minDx = Math.min(...dx);
   const inputColumns = (tile.width - 1) * inputStep + Math.max(...dx) - minDx + 1;
@@ -111,6 +144,7 @@ struct Weights { header: vec4<u32>, values: array<vec4<f32>, ${inputQuads * dy.l
 @group(0) @binding(0) var<storage, read> input: array<vec4<f32>>;
 @group(0) @binding(1) var<uniform> weights: Weights;
 @group(0) @binding(2) var<storage, read_write> output: array<vec4<f32>>;
+${epilogueBindings(epilogue)}
 
 @compute @workgroup_size(${size})
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
@@ -124,17 +158,18 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
   let input_start = (input_row * ${input.width + 2 * input.halo} + i32(x0 * ${inputStep}u) + ${input.halo + minDx}) * ${
     channelQuads(input)
   } + i32(weights.header.y);
-  let output_row = image * ${output.height + 2 * output.halo}u + y0 * ${outputStep}u + ${
-    convolution.outputY + output.halo
-  }u;
-  let out = (output_row * ${output.width + 2 * output.halo}u + x0 * ${outputStep}u + ${
-    convolution.outputX + output.halo
-  }u) * ${channelQuads(output)}u + weights.header.x;
+  let out = ${outputStart(output)};
+  ${(epilogue?.inputs ?? []).map((input, i) => `let start${i} = ${outputStart(input)};`).join("\n  ")}
   ${pixels.map((p) => quads.map((q) => `var a${p}_${q} = vec4<f32>();`).join(" ")).join("\n  ")}
   for (var step = 0u; step < ${inputQuads * dy.length}u; step++) {
     let base = u32(input_start + i32(step / ${dy.length}u) + i32(step % ${dy.length}u) * ${rowStep * pitch(input)});
     let at = step * ${rowWeights}u;
       ${tapRow(0)}
+  }
+  ${
+    quads.flatMap((q) =>
+      (epilogue?.vectors(`(weights.header.x + ${q}u)`) ?? []).map((text, i) => `let v${i}_${q} = ${text};`)
+    ).join("\n  ")
   }
   ${pixels.map(store).join("\n  ")}
 }
@@ -156,4 +191,10 @@ function stripTile({ rows, columns, pixels }: StripConvolution): { height: numbe
   }
   const whole = Math.min(columns, pixels);
   return best.height * best.width * 2 < whole ? { height: 1, width: whole } : best;
+}
+
+function epilogueBindings(epilogue: StripEpilogue | undefined): string {
+  if (!epilogue) return "";
+  const images = epilogue.inputs.map((_, i) => `var<storage, read> e${i}: array<vec4<f32>>;`);
+  return [...images, ...epilogue.declarations].map((text, i) => `@group(0) @binding(${3 + i}) ${text}`).join("\n");
 }
