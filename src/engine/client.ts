@@ -13,6 +13,11 @@ import type {
 import { EngineError } from "./messages.ts";
 import type { CallName, Calls, FromWorker, ToWorker } from "./protocol.ts";
 
+/** How long jobs have to let go before the worker is ended all the same. */
+const CLOSE_PATIENCE_MS = 10_000;
+/** The ended worker's thread unloads the driver by itself; a process that exits meanwhile corrupts Mesa's heap. */
+const TEARDOWN_MS = 250;
+
 /**
  * Starts the worker that owns the GPU.
  * @throws {EngineError} `unavailable` when there is no Vulkan driver.
@@ -51,9 +56,11 @@ class WorkerEngine implements Engine {
     return await this.client.call("infer", job, signal).result;
   }
 
-  close(): Promise<void> {
+  async close(): Promise<void> {
+    const closed = this.client.call("close", null).result.catch(() => {});
+    await Promise.race([closed, delay(CLOSE_PATIENCE_MS, closed)]);
     this.client.terminate(new EngineError("unavailable", "The engine was closed"));
-    return Promise.resolve();
+    await delay(TEARDOWN_MS);
   }
 }
 
@@ -157,4 +164,15 @@ class WorkerClient {
     if ("error" in message) pending.reject(new EngineError(message.error.kind, message.error.message));
     else pending.resolve(message.result);
   }
+}
+
+/** Settles after some time, or when `earlier` has, so that no timer is left behind. */
+function delay(milliseconds: number, earlier?: Promise<unknown>): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(resolve, milliseconds);
+    earlier?.then(() => {
+      clearTimeout(timer);
+      resolve();
+    });
+  });
 }

@@ -15,6 +15,8 @@ import type {
 /** What a worker can be asked: argument, events on the way, result. */
 export interface Calls {
   open: { argument: { readonly dataDir: string }; event: never; result: AdapterInfo };
+  /** Ends what runs and frees the GPU. */
+  close: { argument: null; event: never; result: void };
   check: { argument: TrainingConfig; event: never; result: void };
   train: { argument: TrainingJob; event: TrainingEvent; result: void };
   evaluate: { argument: EvaluationJob; event: EvaluationEvent; result: void };

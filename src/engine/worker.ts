@@ -9,6 +9,7 @@ import { planTraining } from "./fit.ts";
 import { InferenceService } from "./inference.ts";
 import { EngineError } from "./messages.ts";
 import type { Calls, FromWorker, ToWorker } from "./protocol.ts";
+import { eventLoopTurn } from "./runner.ts";
 import { train } from "./training.ts";
 
 interface Opened {
@@ -47,6 +48,8 @@ async function run(
   if (!opened) throw new EngineError("internal", "The engine was called before it was opened");
   const { context, inference } = opened;
   switch (message.call) {
+    case "close":
+      return await close(message.id, context.device);
     case "check": {
       const config = message.argument;
       planTraining(context.device, config, await context.datasets.describe(config.dataset));
@@ -68,6 +71,14 @@ async function open(dataDir: string): Promise<Calls["open"]["result"]> {
   const context = { device, datasets: new DatasetRegistry(dataDir), dataDir };
   opened = { context, inference: new InferenceService(context) };
   return device.adapter;
+}
+
+/** Waits for the jobs to let go and the GPU to be idle: freeing a driver that is at work crashes the process. */
+async function close(id: number, device: GpuDevice): Promise<void> {
+  for (const [other, controller] of running) if (other !== id) controller.abort();
+  while (running.size > 1) await eventLoopTurn();
+  await device.handle.queue.onSubmittedWorkDone();
+  device.destroy();
 }
 
 async function postEvents(id: number, events: AsyncIterable<Calls["train" | "evaluate"]["event"]>): Promise<void> {
