@@ -1,8 +1,5 @@
 import { type Checkpoint, CheckpointError, decodeCheckpoint, encodeCheckpoint } from "../models/mod.ts";
-import { type CheckpointInfo, EngineError } from "./messages.ts";
-
-/** Checkpoints of a run that stay on disk. */
-const KEPT = 2;
+import { type CheckpointInfo, CHECKPOINTS_KEPT, EngineError } from "./messages.ts";
 
 /**
  * Writes a checkpoint so that a reader sees all of it or nothing: to a temporary name, to the disk, then renamed. Older
@@ -53,5 +50,5 @@ async function deleteOlder(directory: string): Promise<void> {
   for await (const { name, isFile } of Deno.readDir(directory)) {
     if (isFile && name.endsWith(".safetensors")) names.push(name);
   }
-  for (const name of names.sort().slice(0, -KEPT)) await Deno.remove(`${directory}/${name}`);
+  for (const name of names.sort().slice(0, -CHECKPOINTS_KEPT)) await Deno.remove(`${directory}/${name}`);
 }

@@ -48,6 +48,9 @@ export interface AdapterInfo {
   readonly limits: Readonly<Record<string, number>>;
 }
 
+/** Checkpoints of a run that stay on disk: the newest ones. */
+export const CHECKPOINTS_KEPT = 2;
+
 export interface CheckpointInfo {
   /** Relative to the data folder, with forward slashes. */
   readonly path: string;

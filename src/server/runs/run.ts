@@ -1,5 +1,5 @@
 /** A run as the store keeps it, and the entries of its log. Times are milliseconds since 1970, UTC. */
-import type { CheckpointInfo, Metrics, TrainingConfig } from "../../engine/mod.ts";
+import { type CheckpointInfo, CHECKPOINTS_KEPT, type Metrics, type TrainingConfig } from "../../engine/mod.ts";
 import { hasEnded, type RunState } from "./state.ts";
 
 export interface Run {
@@ -79,7 +79,7 @@ export function applyEvent(run: Run, event: RunEvent): Run {
     case "evaluation":
       return { ...next, evaluation: body.metrics };
     case "checkpoint":
-      return { ...next, checkpoints: [...run.checkpoints, body.checkpoint] };
+      return { ...next, checkpoints: [...run.checkpoints, body.checkpoint].slice(-CHECKPOINTS_KEPT) };
     case "preparing":
       return next;
   }
