@@ -38,6 +38,11 @@ export async function readCheckpoint(dataDir: string, path: string): Promise<Che
     if (error instanceof Deno.errors.NotFound) {
       throw new EngineError("not-found", `Cannot find the checkpoint "${path}"`, { cause: error });
     }
+    if (error instanceof Deno.errors.IsADirectory || error instanceof Deno.errors.PermissionDenied) {
+      throw new EngineError("invalid", `Cannot read the checkpoint "${path}": it is no readable file`, {
+        cause: error,
+      });
+    }
     if (error instanceof CheckpointError) {
       throw new EngineError("invalid", `Cannot read the checkpoint "${path}": ${error.message}`, { cause: error });
     }

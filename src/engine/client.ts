@@ -29,6 +29,7 @@ export async function startEngine(options: { readonly dataDir: string }): Promis
     return new WorkerEngine(client, adapter);
   } catch (error) {
     client.terminate(new EngineError("unavailable", "The engine could not be opened"));
+    await delay(TEARDOWN_MS);
     throw error;
   }
 }

@@ -45,9 +45,14 @@ export class Runner {
     const { plan, variables } = options;
     const repack = program.graph.options.training;
     const execution = await Execution.create(device, plan, { variables, repack });
-    const bytes = execution.buffer(program.output).size;
-    const ring = await ReadBackRing.create(device, { bytes, depth: STEPS_IN_FLIGHT + 1 });
-    return new Runner(device, program, execution, ring, bytes);
+    try {
+      const bytes = execution.buffer(program.output).size;
+      const ring = await ReadBackRing.create(device, { bytes, depth: STEPS_IN_FLIGHT + 1 });
+      return new Runner(device, program, execution, ring, bytes);
+    } catch (error) {
+      execution.destroy();
+      throw error;
+    }
   }
 
   get pipelines(): number {

@@ -78,14 +78,24 @@ class TrainingSession {
     const { device } = context;
     const { full, tail, evaluation } = parts.plans;
     const variables = new Variables(device, full.plan);
-    const runner = ({ program, plan }: Planned) => Runner.create(device, program, { plan, variables });
-    const gpu = {
-      variables,
-      full: await runner(full),
-      tail: tail && await runner(tail),
-      evaluation: await runner(evaluation),
+    const made: { destroy(): void }[] = [variables];
+    const runner = async ({ program, plan }: Planned) => {
+      const created = await Runner.create(device, program, { plan, variables });
+      made.push(created);
+      return created;
     };
-    return new TrainingSession(context, parts, gpu);
+    try {
+      const gpu = {
+        variables,
+        full: await runner(full),
+        tail: tail && await runner(tail),
+        evaluation: await runner(evaluation),
+      };
+      return new TrainingSession(context, parts, gpu);
+    } catch (error) {
+      for (const part of made) part.destroy();
+      throw error;
+    }
   }
 
   /** Compiles, then uploads the initial values: compiling leaves garbage in the buffers. */

@@ -138,6 +138,8 @@ Deno.test("startEngine() gives an engine that trains, evaluates and infers", asy
       assertStringIncludes(huge.message, "the largest batch that fits is");
       const missing = engine.describeCheckpoint("runs/none/checkpoints/x.safetensors", never);
       assertEquals((await assertRejects(() => missing, EngineError)).kind, "not-found");
+      const folder = await assertRejects(() => engine.describeCheckpoint("runs", never), EngineError);
+      assertEquals(folder.message, 'Cannot read the checkpoint "runs": it is no readable file');
       await Deno.writeFile(
         `${dataDir}/broken.safetensors`,
         (await Deno.readFile(`${dataDir}/${checkpoint()}`)).slice(0, 5000),
@@ -167,4 +169,33 @@ Deno.test("startEngine() gives an engine that trains, evaluates and infers", asy
       );
     });
   });
+});
+
+Deno.test("serve without a Vulkan driver ends with one clear line", async () => {
+  const dataDir = await Deno.makeTempDir({ prefix: "multistep-no-driver-" });
+  const { code, stderr } = await new Deno.Command(Deno.execPath(), {
+    args: [
+      "run",
+      "--allow-all",
+      "--no-check",
+      "src/main.ts",
+      "serve",
+      "--listen",
+      "127.0.0.1:0",
+      "--data-dir",
+      dataDir,
+    ],
+    cwd: new URL("../..", import.meta.url),
+    env: {
+      DENO_WEBGPU_BACKEND: "vulkan",
+      VK_DRIVER_FILES: `${dataDir}/none.json`,
+      VK_ICD_FILENAMES: `${dataDir}/none.json`,
+      NO_COLOR: "1",
+    },
+    stdout: "null",
+  }).output();
+  await Deno.remove(dataDir, { recursive: true });
+  const lines = new TextDecoder().decode(stderr).trim().split("\n");
+  assertEquals([code, lines.length], [1, 1]);
+  assertStringIncludes(lines[0], "Cannot find a Vulkan driver");
 });

@@ -42,10 +42,6 @@ export class SlotAllocator {
     return slot;
   }
 
-  has(handle: BufferHandle): boolean {
-    return this.#slotOf.has(handle.id);
-  }
-
   #create(): Slot {
     const slot = { index: this.slots.length, size: 0 };
     this.slots.push(slot);
