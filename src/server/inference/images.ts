@@ -1,5 +1,5 @@
 /** Received images, made the size of a network's input. */
-import { decodeImage, type ImageSize, resizePixels } from "../../data/mod.ts";
+import { decodeImage, ImageError, type ImageSize, resizePixels } from "../../data/mod.ts";
 import type { CheckpointDescription } from "../../engine/mod.ts";
 import type { ReceivedImage } from "../validation/inference.ts";
 import { checkChannels } from "../validation/model_spec.ts";
@@ -15,6 +15,18 @@ export function inputSize({ height, width, channels }: CheckpointDescription): I
  */
 export function toInput(image: ReceivedImage, size: ImageSize): Promise<Uint8Array> {
   return image.kind === "encoded" ? decodeImage(image.bytes, size) : resizePixels(image.pixels, image.size, size);
+}
+
+/**
+ * As `toInput()`, for one of several images.
+ * @throws {ImageError} naming the image
+ */
+export async function toNamedInput(image: ReceivedImage, size: ImageSize, name: string): Promise<Uint8Array> {
+  try {
+    return await toInput(image, size);
+  } catch (cause) {
+    throw cause instanceof ImageError ? new ImageError(`${name}: ${cause.message}`, { cause }) : cause;
+  }
 }
 
 /** Several images of one size, one after another. */

@@ -3,7 +3,7 @@ import type { CheckpointDescription, Engine } from "../../engine/mod.ts";
 import { untilAborted } from "../abort.ts";
 import type { ReceivedImage, Source } from "../validation/inference.ts";
 import { imageOf, type ImageResult, InferenceBatcher } from "./batcher.ts";
-import { inputSize, joinImages, toInput } from "./images.ts";
+import { inputSize, joinImages, toInput, toNamedInput } from "./images.ts";
 import type { WeightsFinder } from "./weights.ts";
 
 /** Checkpoints whose description is kept. */
@@ -26,7 +26,7 @@ export class Inference {
   async infer(source: Source, images: readonly ReceivedImage[], signal: AbortSignal): Promise<ImageResult[]> {
     const checkpoint = await this.weights.find(source);
     const size = inputSize(await this.describe(checkpoint, signal));
-    const inputs = await Promise.all(images.map((image) => toInput(image, size)));
+    const inputs = await Promise.all(images.map((image, index) => toNamedInput(image, size, `images[${index}]`)));
     const job = { checkpoint, pixels: joinImages(inputs), images: images.length };
     const result = await this.engine.infer(job, signal);
     return images.map((_, index) => imageOf(result, index));
