@@ -2,7 +2,7 @@ import type { DatasetDescription } from "../data/mod.ts";
 import { type GpuDevice, MemoryLimitError, type Plan } from "../gpu/mod.ts";
 import { EngineError, type TrainingConfig } from "./messages.ts";
 import { evaluationProgram, type NetworkShape, type Program, trainingProgram } from "./programs.ts";
-import { planProgram } from "./runner.ts";
+import { eventLoopTurn, planProgram } from "./runner.ts";
 
 /** One program with its plan. */
 export interface Planned {
@@ -37,7 +37,11 @@ export function imagesUsed(config: TrainingConfig, { images }: DatasetDescriptio
  * @throws {EngineError} `exhausted`, naming the largest batch that fits; `invalid` when a batch is larger than the split.
  * @throws {ModelError} for an unknown network.
  */
-export function planTraining(device: GpuDevice, config: TrainingConfig, dataset: DatasetDescription): TrainingPlans {
+export async function planTraining(
+  device: GpuDevice,
+  config: TrainingConfig,
+  dataset: DatasetDescription,
+): Promise<TrainingPlans> {
   const used = imagesUsed(config, dataset);
   const { batchSize } = config;
   if (batchSize > used.train) {
@@ -51,7 +55,7 @@ export function planTraining(device: GpuDevice, config: TrainingConfig, dataset:
     return planWithin(device, config, dataset);
   } catch (error) {
     if (!(error instanceof MemoryLimitError)) throw error;
-    const largest = largestFittingBatch(device, config, dataset);
+    const largest = await largestFittingBatch(device, config, { dataset, error });
     const advice = largest === 0 ? "not even one image fits" : `the largest batch that fits is ${largest}`;
     throw new EngineError(
       "exhausted",
@@ -78,18 +82,27 @@ function planWithin(device: GpuDevice, config: TrainingConfig, dataset: DatasetD
   return plans;
 }
 
-function largestFittingBatch(device: GpuDevice, config: TrainingConfig, dataset: DatasetDescription): number {
+/** Bisects on the plan of a full batch; lets the event loop run between plans, so that other jobs go on. */
+async function largestFittingBatch(
+  device: GpuDevice,
+  config: TrainingConfig,
+  { dataset, error }: { readonly dataset: DatasetDescription; readonly error: MemoryLimitError },
+): Promise<number> {
+  const shape = shapeFor(config, dataset);
   const fits = (batchSize: number) => {
     try {
-      planWithin(device, { ...config, batchSize }, dataset);
+      planProgram(device, trainingProgram(shape, config, batchSize));
       return true;
     } catch (error) {
       if (error instanceof MemoryLimitError) return false;
       throw error;
     }
   };
-  let [low, high] = [0, config.batchSize];
+  // Bytes grow at most in proportion to the batch, so what exceeded the limit tells about where it lies.
+  const near = Math.ceil(config.batchSize * error.limit / error.bytes);
+  let [low, high] = [0, Math.min(config.batchSize, near * 2)];
   while (high - low > 1) {
+    await eventLoopTurn();
     const middle = Math.floor((low + high) / 2);
     if (fits(middle)) low = middle;
     else high = middle;

@@ -24,7 +24,7 @@ export async function* train(
 ): AsyncGenerator<TrainingEvent> {
   const { config } = job;
   const dataset = await context.datasets.describe(config.dataset);
-  const plans = planTraining(context.device, config, dataset);
+  const plans = await planTraining(context.device, config, dataset);
   const images = {
     train: limitImages(await context.datasets.load(config.dataset, "train"), config.limitTrain),
     test: limitImages(await context.datasets.load(config.dataset, "test"), config.limitTest),

@@ -52,7 +52,7 @@ async function run(
       return await close(message.id, context.device);
     case "check": {
       const config = message.argument;
-      planTraining(context.device, config, await context.datasets.describe(config.dataset));
+      await planTraining(context.device, config, await context.datasets.describe(config.dataset));
       return;
     }
     case "train":
