@@ -2,7 +2,7 @@ import type { ImageSize } from "../dataset.ts";
 import { imageBytes } from "../dataset.ts";
 import { ImageError } from "../errors.ts";
 import { convertChannels } from "./channels.ts";
-import { fileType, hasPngEnd } from "./file_type.ts";
+import { fileType, hasJpegEnd, hasPngEnd } from "./file_type.ts";
 import { withImageLibrary } from "./image_library.ts";
 import { checkImageSize, checkTargetSize, MAX_IMAGE_FILE_BYTES } from "./limits.ts";
 import type { SharpOptions } from "sharp";
@@ -59,9 +59,14 @@ function isCutPng(bytes: Uint8Array): boolean {
   return fileType(bytes) === "PNG" && !hasPngEnd(bytes);
 }
 
-/** The library tells in lines, some of them twice. */
+function isCutJpeg(bytes: Uint8Array): boolean {
+  return fileType(bytes) === "JPEG" && !hasJpegEnd(bytes);
+}
+
+/** The library tells in lines, some of them twice, and sometimes not at all where several images fail at once. */
 function asImageError(error: unknown, bytes: Uint8Array): unknown {
   if (!(error instanceof Error) || error instanceof ImageError) return error;
-  if (isCutPng(bytes) || error.message.includes("premature end")) return new ImageError(TRUNCATED, { cause: error });
+  const isCut = isCutPng(bytes) || isCutJpeg(bytes) || error.message.includes("premature end");
+  if (isCut) return new ImageError(TRUNCATED, { cause: error });
   return new ImageError(`Image is damaged: ${error.message.split("\n")[0]}`, { cause: error });
 }

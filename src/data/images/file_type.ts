@@ -50,3 +50,13 @@ export function hasPngEnd(bytes: Uint8Array): boolean {
   }
   return false;
 }
+
+/**
+ * Whether a JPEG file has its end marker near the end of the file, where other programs may have added a little.
+ *
+ * @param bytes begin with the signature of JPEG
+ */
+export function hasJpegEnd(bytes: Uint8Array): boolean {
+  const tail = bytes.subarray(-1024);
+  return tail.some((byte, i) => byte === 0xff && tail[i + 1] === 0xd9);
+}
