@@ -8,6 +8,7 @@ import coefficientGradient from "./coefficient_gradient.wgsl" with { type: "text
 import conv2dDirect from "./conv2d/direct.wgsl" with { type: "text" };
 import conv2dDirectBackwardInput from "./conv2d/direct_backward_input.wgsl" with { type: "text" };
 import conv2dDirectBackwardWeight from "./conv2d/direct_backward_weight.wgsl" with { type: "text" };
+import packLanes from "./conv2d/pack_lanes.wgsl" with { type: "text" };
 import packWeights from "./conv2d/pack_weights.wgsl" with { type: "text" };
 import weightGradientReduce from "./conv2d/weight_gradient_reduce.wgsl" with { type: "text" };
 import decodeImages from "./decode_images.wgsl" with { type: "text" };
@@ -35,6 +36,7 @@ export const wgsl = {
   linear,
   linearBackwardInput,
   linearBackwardWeight,
+  packLanes,
   packWeights,
   sgd,
   softmax,
@@ -51,7 +53,9 @@ export {
   elementwiseSource,
 } from "./elementwise.ts";
 export { channelQuads, type ImageLayout } from "./layout.ts";
+export { laneBlockQuads, type LaneConvolution, laneSource, type LaneTile, laneWindow } from "./conv2d/lanes.ts";
 export { stripBlockQuads, type StripConvolution, type StripEpilogue, stripSource } from "./conv2d/strip.ts";
+export { type LaneWeightGradient, laneWeightGradientSource } from "./conv2d/weight_gradient_lanes.ts";
 export {
   tileCounts,
   tileQuads,

@@ -21,6 +21,8 @@ export interface RunInputs {
   readonly steps?: number;
   /** Plan as for a GPU, or as for software Vulkan, whatever the adapter is; default: the adapter's. */
   readonly software?: boolean;
+  /** Plan for subgroups of this size, or for none with 0; default: the adapter's. */
+  readonly subgroupSize?: number;
 }
 
 export interface RunOutputs {
@@ -81,10 +83,14 @@ export class GraphSession {
   /** Plans the graph and fills its working buffers with NaN. */
   static async open(
     graph: Graph,
-    { keep, software }: { readonly keep: readonly Tensor[]; readonly software?: boolean },
+    { keep, software, subgroupSize }: Pick<RunInputs, "keep" | "software" | "subgroupSize">,
   ): Promise<GraphSession> {
     const device = await testDevice();
-    const target: Target = { ...device.target, software: software ?? device.target.software };
+    const target: Target = {
+      ...device.target,
+      software: software ?? device.target.software,
+      subgroupSize: subgroupSize ?? device.target.subgroupSize,
+    };
     const plan = planGraph(graph, { target, keep });
     const variables = new Variables(device, plan);
     try {

@@ -11,6 +11,8 @@ export interface AdapterDescription {
   readonly description: string;
   /** Whether it is a software implementation, such as Mesa's llvmpipe. */
   readonly software: boolean;
+  /** Lanes of every subgroup; 0 where subgroup operations are not granted or the size varies. */
+  readonly subgroupSize: number;
   /** Granted by the device. */
   readonly features: readonly string[];
   readonly limits: Readonly<Record<string, number>>;
@@ -49,10 +51,16 @@ export async function openAdapter(): Promise<OpenedAdapter> {
       device: name,
       description,
       software: adapter.info.isFallbackAdapter || /llvmpipe|lavapipe|swiftshader|software/i.test(description),
+      subgroupSize: fixedSubgroupSize(device, adapter),
       features: [...device.features].sort(),
       limits: readLimits(device.limits),
     },
   };
+}
+
+function fixedSubgroupSize(device: GPUDevice, { info }: GPUAdapter): number {
+  const granted = device.features.has("subgroups" as GPUFeatureName);
+  return granted && info.subgroupMinSize === info.subgroupMaxSize ? info.subgroupMinSize : 0;
 }
 
 function readLimits(limits: GPUSupportedLimits): Record<string, number> {

@@ -16,6 +16,7 @@ export class GpuDevice {
     const { limits, software } = adapter;
     this.target = {
       software,
+      subgroupSize: adapter.subgroupSize,
       maxUniformBindingBytes: limits.maxUniformBufferBindingSize,
       maxStorageBindingBytes: Math.min(limits.maxStorageBufferBindingSize, limits.maxBufferSize),
       maxBufferBytes: limits.maxBufferSize,

@@ -35,6 +35,8 @@ export interface Kernel {
 export interface Target {
   /** Software Vulkan: barriers are slow, loads cost more than arithmetic, uniform loads are cheap. */
   readonly software: boolean;
+  /** Lanes of every subgroup; 0 where subgroup operations are not granted or the size varies. */
+  readonly subgroupSize: number;
   readonly maxUniformBindingBytes: number;
   readonly maxStorageBindingBytes: number;
   readonly maxBufferBytes: number;

@@ -3,7 +3,8 @@ import { clearImageSource, wgsl } from "../../wgsl/mod.ts";
 import type { ImageBuffer, Kernel, ParameterRange, ScratchAllocator, Target } from "../graph/kernel.ts";
 import { directKernel, directWeightGradientKernel } from "./conv2d_direct.ts";
 import type { BoundEpilogue, Conv2dProblem } from "./conv2d_problem.ts";
-import { type Axis, stripKernels } from "./conv2d_strip.ts";
+import { laneKernels } from "./conv2d_lanes.ts";
+import { type Axis, stripKernels, type StripRequest } from "./conv2d_strip.ts";
 import { weightGradientKernels } from "./conv2d_weight_gradient.ts";
 
 export type { Conv2dProblem } from "./conv2d_problem.ts";
@@ -38,7 +39,7 @@ export function lowerConv2d(
   }
   const { padding, kernelHeight, kernelWidth, stride } = problem;
   const taps = (count: number) => Array.from({ length: count }, (_, k) => k - padding);
-  return stripKernels(problem, {
+  return tapKernels(problem, {
     label: `conv2d ${kernelHeight}x${kernelWidth}`,
     read: input,
     write: output,
@@ -74,7 +75,7 @@ export function lowerConv2dBackwardInput(
     ...(untouched ? [clearKernel(dInput, problem.batch)] : []),
     ...rowPhases.flatMap((rows) =>
       columnPhases.flatMap((columns) =>
-        rows.taps.length === 0 || columns.taps.length === 0 ? [] : stripKernels(problem, {
+        rows.taps.length === 0 || columns.taps.length === 0 ? [] : tapKernels(problem, {
           label: `conv2d_backward_input ${kernelHeight}x${kernelWidth}`,
           read: dOutput,
           write: dInput,
@@ -98,6 +99,15 @@ export function lowerConv2dBackwardWeight(
 ): Kernel[] {
   if (!fillsQuads(problem)) return [directWeightGradientKernel(problem, io)];
   return weightGradientKernels(problem, io, target, memory);
+}
+
+/** The faster of the two forms of a list of taps. */
+function tapKernels(
+  problem: Conv2dProblem,
+  request: StripRequest,
+  context: { readonly target: Target; readonly memory: ScratchAllocator },
+): Kernel[] {
+  return laneKernels(problem, request, context) ?? stripKernels(problem, request, context);
 }
 
 /** Whether channel quads lie within one group, as the fast kernels need. */

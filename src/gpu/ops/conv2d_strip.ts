@@ -70,6 +70,7 @@ export function stripKernels(
       // Of several chunks the last one has the whole sum.
       epilogue: chunk === chunks - 1 ? epilogue : undefined,
       pixels: target.software ? 16 : 4,
+      lanes: target.software && target.subgroupSize > 0 && 16 % target.subgroupSize === 0 ? target.subgroupSize : 0,
     });
   const sources = Array.from({ length: chunks }, (_, chunk) => source(chunk));
   const label = `${request.label} ${read.channels}->${write.channels} at ${rows.count}x${columns.count}`;

@@ -2,6 +2,9 @@
 import {
   channelQuads,
   type ImageLayout,
+  type LaneWeightGradient,
+  laneWeightGradientSource,
+  laneWindow,
   tileCounts,
   tileQuads,
   type WeightGradient,
@@ -21,7 +24,8 @@ export function weightGradientKernels(
 ): Kernel[] {
   const { input, dOutput, dWeight } = io;
   const { kernelHeight, kernelWidth, outputHeight, groups, inputChannels, outputChannels } = problem;
-  const gradient = weightGradient(problem, { input, dOutput }, target);
+  const gradient = laneWeightGradient(problem, { input, dOutput }, target) ??
+    weightGradient(problem, { input, dOutput }, target);
   const { tiles, inputTiles, outputTiles, tapTiles } = tileCounts(gradient);
   const size = tileQuads(gradient);
   const partials = memory.scratch("conv2d_backward_weight partials", tiles * gradient.slices * size * 16);
@@ -29,13 +33,13 @@ export function weightGradientKernels(
     `${inputChannels}->${outputChannels} at ${outputHeight}x${problem.outputWidth}`;
   return [{
     label,
-    code: weightGradientSource(gradient),
+    code: "lanes" in gradient ? laneWeightGradientSource(gradient) : weightGradientSource(gradient),
     bindings: [
       { buffer: input.buffer, access: "read" },
       { buffer: dOutput.buffer, access: "read" },
       { buffer: partials, access: "read_write" },
     ],
-    workgroups: [Math.ceil(gradient.slices / 16), tiles, 1],
+    workgroups: ["lanes" in gradient ? gradient.slices : Math.ceil(gradient.slices / 16), tiles, 1],
   }, {
     label: `${label} reduce`,
     code: wgsl.weightGradientReduce,
@@ -68,7 +72,7 @@ function weightGradient(
   const tile = weightTile(problem, { input, dOutput }, target);
   const sizes = { input, dOutput, outputHeight, outputWidth, kernelHeight, kernelWidth, stride, padding, groups, tile };
   const rows = batch * outputHeight;
-  const { tiles } = tileCounts({ ...sizes, rows, rowsPerSlice: rows, slices: 1 });
+  const { tiles } = tileCounts(sizes);
   const invocations = target.software ? 512 : 16384;
   // The partial sums of all slices are one binding.
   const bindable = Math.max(1, Math.floor(target.maxStorageBindingBytes / (tiles * tileQuads(sizes) * 16)));
@@ -92,4 +96,80 @@ function weightTile(
     return { tapRows, inputQuads: largestDivisor(inputQuads, 4), outputQuads: largestDivisor(outputQuads, 4) };
   }
   return { tapRows, inputQuads: 1, outputQuads: largestDivisor(outputQuads, 2) };
+}
+
+/** Nanoseconds on lavapipe at 512 bits, for one subgroup; their ratios pick the form. */
+const LANE_COSTS = { inputLoad: 90, gradientLoad: { 1: 45, 2: 60, 4: 90 }, multiplyAdd: 0.36 } as const;
+
+/** Multiply-adds of straight-line code, beyond which compilation takes seconds; sums beyond which they leave the L1 cache. */
+const MAX_BODY = 4700;
+const MAX_SUMS = 288;
+
+/** The lane form with the least estimated time a multiply-add; undefined where lanes would lie idle. */
+function laneWeightGradient(
+  problem: Conv2dProblem,
+  { input, dOutput }: { readonly input: ImageLayout; readonly dOutput: ImageLayout },
+  target: Target,
+): LaneWeightGradient | undefined {
+  const lanes = target.subgroupSize;
+  if (!target.software || lanes === 0) return undefined;
+  const { batch, outputHeight, outputWidth, kernelHeight, kernelWidth, stride, padding, groups } = problem;
+  const inputQuads = channelQuads(input) / groups;
+  const outputs = channelQuads(dOutput) * 4 / groups;
+  let best: { form: Pick<LaneWeightGradient, "tile" | "laneChannels" | "patch">; cost: number } | undefined;
+  for (const laneChannels of [1, 2, 4] as const) {
+    if (outputs % (lanes * laneChannels) !== 0) continue;
+    for (const tapRows of divisors(kernelHeight)) {
+      for (const quads of divisors(inputQuads)) {
+        const sums = tapRows * kernelWidth * quads * 4 * laneChannels;
+        if (sums > MAX_SUMS) continue;
+        for (let height = 1; height <= Math.min(outputHeight, 16); height++) {
+          for (let width = 1; width <= Math.min(outputWidth, 32); width++) {
+            const body = height * width * sums;
+            if (body > MAX_BODY || height * width > 64) continue;
+            const rows = laneWindow({ offsets: indices(tapRows), extent: height, step: stride });
+            const columns = laneWindow({ offsets: indices(kernelWidth), extent: width, step: stride });
+            if (!rows || !columns) continue;
+            const time = Math.ceil(rows.count * columns.count / lanes) * quads * LANE_COSTS.inputLoad +
+              height * width * LANE_COSTS.gradientLoad[laneChannels] + body * LANE_COSTS.multiplyAdd;
+            const patches = Math.ceil(outputHeight / height) * Math.ceil(outputWidth / width);
+            const cost = patches * time / sums;
+            const tile = { tapRows, inputQuads: quads, outputQuads: lanes * laneChannels / 4 };
+            if (!best || cost < best.cost) best = { form: { tile, laneChannels, patch: { height, width } }, cost };
+          }
+        }
+      }
+    }
+  }
+  if (!best) return undefined;
+  const { form } = best;
+  const sizes = {
+    input,
+    dOutput,
+    outputHeight,
+    outputWidth,
+    kernelHeight,
+    kernelWidth,
+    stride,
+    padding,
+    groups,
+    batch,
+  };
+  const { tiles } = tileCounts({ ...sizes, ...form });
+  const patches = batch * Math.ceil(outputHeight / form.patch.height) * Math.ceil(outputWidth / form.patch.width);
+  // The partial sums of all slices are one binding.
+  const bindable = Math.max(
+    1,
+    Math.floor(target.maxStorageBindingBytes / (tiles * tileQuads({ ...sizes, ...form }) * 16)),
+  );
+  const slices = Math.min(patches, bindable, Math.max(2, Math.ceil(64 / tiles)));
+  return { ...sizes, ...form, lanes, slices };
+}
+
+function divisors(count: number): number[] {
+  return indices(count).map((i) => i + 1).filter((divisor) => count % divisor === 0);
+}
+
+function indices(length: number): number[] {
+  return Array.from({ length }, (_, i) => i);
 }

@@ -27,6 +27,8 @@ export interface StripConvolution {
   readonly accumulate: boolean;
   /** Output pixels an invocation may take. */
   readonly pixels: number;
+  /** Lanes of a subgroup, a divisor of 16, that share the loads of weights; 0 for none. */
+  readonly lanes: number;
   readonly epilogue?: StripEpilogue;
 }
 
@@ -65,15 +67,15 @@ export function stripSource(convolution: StripConvolution): StripSource {
   const tile = stripTile(convolution);
   const stripsX = Math.ceil(columns / tile.width);
   const strips = stripsX * Math.ceil(rows / tile.height);
-  const lanes = strips * batch;
-  const workgroup = dividingWorkgroup(lanes, 32);
+  const invocations = strips * batch;
+  const workgroup = dividingWorkgroup(invocations, 32);
   const guarded = workgroup < 16;
   const size = guarded ? 16 : workgroup;
   const pixels = Array.from({ length: tile.height * tile.width }, (_, p) => p);
   const quads = Array.from({ length: outputQuads }, (_, q) => q);
   const overlapX = columns % tile.width !== 0;
   const pitch = (layout: ImageLayout) => (layout.width + 2 * layout.halo) * channelQuads(layout);
-  const { epilogue } = convolution;
+  const { epilogue, lanes } = convolution;
   const result = (p: number, q: number, place: (layout: ImageLayout) => string) => {
     const sum = convolution.accumulate ? `output[${place(output)}] + a${p}_${q}` : `a${p}_${q}`;
     if (!epilogue) return sum;
@@ -85,7 +87,7 @@ export function stripSource(convolution: StripConvolution): StripSource {
   const store = (p: number) => {
     const [py, px] = [Math.floor(p / tile.width), p % tile.width];
     const conditions = [
-      ...(guarded ? [`id.x < ${lanes}u`] : []),
+      ...(guarded ? [`id.x < ${invocations}u`] : []),
       ...(overlapX ? [`x0 + ${px}u >= strip_x * ${tile.width}u`] : []),
     ];
     const statements = quads.map((q) => {
@@ -120,9 +122,17 @@ export function stripSource(convolution: StripConvolution): StripSource {
     }
     const products: { c: number; kx: number }[] = [];
     for (let c = 0; c < 4; c++) for (let kx = 0; kx < dx.length; kx++) products.push({ c, kx });
+    // A lane loads every `lanes`th weight and shares it: a load costs far more than a broadcast.
+    for (let first = 0; lanes > 0 && first < rowWeights; first += lanes) {
+      lines.push(`let shared${first / lanes} = weights.values[at + ${first}u + shared_lane];`);
+    }
     for (const q of quads) {
       for (const { c, kx } of products) {
-        lines.push(`let w${c}_${kx}_${q} = weights.values[at + ${(c * dx.length + kx) * outputQuads + q}u];`);
+        const k = (c * dx.length + kx) * outputQuads + q;
+        const value = lanes > 0
+          ? `subgroupBroadcast(shared${Math.floor(k / lanes)}, ${k % lanes}u)`
+          : `weights.values[at + ${k}u]`;
+        lines.push(`let w${c}_${kx}_${q} = ${value};`);
       }
       for (const p of pixels) {
         const sum = products.reduce((before, { c, kx }) => {
@@ -147,8 +157,10 @@ struct Weights { header: vec4<u32>, values: array<vec4<f32>, ${inputQuads * dy.l
 ${epilogueBindings(epilogue)}
 
 @compute @workgroup_size(${size})
-fn main(@builtin(global_invocation_id) id: vec3<u32>) {
-  let lane = ${guarded ? `min(id.x, ${lanes - 1}u)` : "id.x"};
+fn main(@builtin(global_invocation_id) id: vec3<u32>${
+    lanes > 0 ? ", @builtin(subgroup_invocation_id) shared_lane: u32" : ""
+  }) {
+  let lane = ${guarded ? `min(id.x, ${invocations - 1}u)` : "id.x"};
   let image = lane / ${strips}u;
   let strip = lane % ${strips}u;
   let strip_x = strip % ${stripsX}u;
@@ -174,7 +186,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
   ${pixels.map(store).join("\n  ")}
 }
 `;
-  return { code, workgroups: Math.ceil(lanes / size) };
+  return { code, workgroups: Math.ceil(invocations / size) };
 }
 
 /** The largest tile that divides the grid; where nothing near the limit does, strips of a row that overlap at its end. */

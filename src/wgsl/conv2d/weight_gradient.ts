@@ -31,7 +31,12 @@ export function tileQuads({ tile, kernelWidth }: Pick<WeightGradient, "tile" | "
 }
 
 /** Tiles of the whole weight. */
-export function tileCounts({ input, dOutput, groups, kernelHeight, tile }: WeightGradient) {
+export function tileCounts(
+  { input, dOutput, groups, kernelHeight, tile }: Pick<
+    WeightGradient,
+    "input" | "dOutput" | "groups" | "kernelHeight" | "tile"
+  >,
+) {
   const inputTiles = channelQuads(input) / groups / tile.inputQuads;
   const outputTiles = channelQuads(dOutput) / groups / tile.outputQuads;
   const tapTiles = kernelHeight / tile.tapRows;

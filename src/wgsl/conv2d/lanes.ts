@@ -1,0 +1,201 @@
+import { channelQuads, type ImageLayout, rowQuads } from "../layout.ts";
+import type { StripConvolution, StripEpilogue } from "./strip.ts";
+
+/** A convolution, as a list of taps, whose output channels are spread over the lanes of a subgroup. */
+export interface LaneConvolution extends
+  Pick<
+    StripConvolution,
+    | "input"
+    | "output"
+    | "rows"
+    | "columns"
+    | "inputStep"
+    | "outputStep"
+    | "outputY"
+    | "outputX"
+    | "dy"
+    | "dx"
+    | "inputQuads"
+    | "epilogue"
+  > {
+  /** Lanes of a subgroup. */
+  readonly lanes: number;
+  readonly tile: LaneTile;
+  /** Where the weights are bound; uniforms are faster but small. */
+  readonly weights: "uniform" | "storage";
+}
+
+/** What one subgroup computes: pixels of the output grid, and output channels a lane. */
+export interface LaneTile {
+  readonly height: number;
+  readonly width: number;
+  readonly channels: 1 | 2 | 4;
+}
+
+/** vec4s of one block of packed weights, its header included. */
+export function laneBlockQuads(
+  { dy, dx, inputQuads, lanes, tile }: Pick<LaneConvolution, "dy" | "dx" | "inputQuads" | "lanes" | "tile">,
+): number {
+  return 1 + inputQuads * dy.length * dx.length * tile.channels * lanes;
+}
+
+/** The input positions that a tile reads along one axis, evenly spaced; undefined where they are not. */
+export function laneWindow(
+  { offsets, extent, step }: { readonly offsets: readonly number[]; readonly extent: number; readonly step: number },
+): { readonly count: number; readonly gap: number } | undefined {
+  const first = Math.min(...offsets);
+  const reads = Array.from({ length: extent }, (_, i) => offsets.map((offset) => i * step + offset - first)).flat();
+  const positions = [...new Set(reads)].sort((a, b) => a - b);
+  const gap = positions.length > 1 ? positions[1] : 1;
+  return positions.every((position, i) => position === i * gap) ? { count: positions.length, gap } : undefined;
+}
+
+/**
+ * Text of the kernel, for software Vulkan with subgroups. There a load from a storage buffer costs some hundred
+ * multiply-adds and brings one vec4 a lane whatever the addresses are, so every lane loads another pixel of the
+ * tile's input window; `subgroupBroadcast`, cheap at a constant lane, then gives each value to all lanes, and each lane
+ * multiplies it with the weights of its own output channels. A workgroup is one subgroup: grid (tiles, images).
+ * Weights: (output channel, input quad, 0, 0), then [input quad][tap row][tap column][channel of the lane][lane] of
+ * vec4 over input channels.
+ */
+export function laneSource(convolution: LaneConvolution): { readonly code: string; readonly tiles: number } {
+  const { input, output, rows, columns, inputStep, outputStep, dy, dx, inputQuads, lanes, tile } = convolution;
+  const range = (length: number) => Array.from({ length }, (_, i) => i);
+  const windowRows = laneWindow({ offsets: dy, extent: tile.height, step: inputStep });
+  const windowColumns = laneWindow({ offsets: dx, extent: tile.width, step: inputStep });
+  if (!windowRows || !windowColumns) throw new Error("Cannot spread a window over lanes that is not evenly spaced");
+  const pixels = range(tile.height * tile.width).map((p) => ({
+    y: Math.floor(p / tile.width),
+    x: p % tile.width,
+    sum: (v: number) => `s${p}_${v}`,
+  }));
+  const channels = range(tile.channels);
+  const windowSize = windowRows.count * windowColumns.count;
+  const loads = range(Math.ceil(windowSize / lanes));
+  const [minDy, minDx] = [Math.min(...dy), Math.min(...dx)];
+  const tilesX = Math.ceil(columns / tile.width);
+  const tiles = tilesX * Math.ceil(rows / tile.height);
+  const taps = dy.flatMap((offsetY, ky) =>
+    dx.map((offsetX, kx) => ({
+      index: ky * dx.length + kx,
+      at: ({ y, x }: { y: number; x: number }) =>
+        (y * inputStep + offsetY - minDy) / windowRows.gap * windowColumns.count +
+        (x * inputStep + offsetX - minDx) / windowColumns.gap,
+    }))
+  );
+  const stepWeights = taps.length * tile.channels * lanes;
+  const used = new Set(pixels.flatMap((pixel) => taps.map(({ at }) => at(pixel))));
+
+  const loadAddress = (j: number) => {
+    const k = `min(lane + ${j * lanes}u, ${windowSize - 1}u)`;
+    return `${k} / ${windowColumns.count}u * ${windowRows.gap * rowQuads(input)}u + ${k} % ${windowColumns.count}u * ${
+      windowColumns.gap * channelQuads(input)
+    }u`;
+  };
+  const products = "xyzw".split("").flatMap((c) => [
+    ...[...used].map((k) => `let b${c}${k} = subgroupBroadcast(x${Math.floor(k / lanes)}.${c}, ${k % lanes}u);`),
+    ...pixels.flatMap((pixel) =>
+      channels.map((v) => {
+        const sum = taps.reduce(
+          (before, { index, at }) => `fma(b${c}${at(pixel)}, w${index * tile.channels + v}.${c}, ${before})`,
+          pixel.sum(v),
+        );
+        return `${pixel.sum(v)} = ${sum};`;
+      })
+    ),
+  ]);
+  const start = (axis: { tile: string; extent: number; count: number }) =>
+    axis.count % axis.extent === 0
+      ? `${axis.tile} * ${axis.extent}u`
+      : `min(${axis.tile} * ${axis.extent}u, ${axis.count - axis.extent}u)`;
+  const code = `// Convolution: ${tile.height}x${tile.width} pixels by ${
+    lanes * tile.channels
+  } channels a subgroup of ${lanes}.
+struct Weights { header: vec4<u32>, values: array<vec4<f32>, ${inputQuads * stepWeights}> }
+@group(0) @binding(0) var<storage, read> input: array<vec4<f32>>;
+@group(0) @binding(1) var<${convolution.weights === "uniform" ? "uniform" : "storage, read"}> weights: Weights;
+@group(0) @binding(2) var<storage, read_write> output: array<${laneType(tile)}>;
+${epilogueBindings(convolution)}
+
+@compute @workgroup_size(${lanes})
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+  let image = group.y;
+  let tile_y = group.x / ${tilesX}u;
+  let tile_x = group.x % ${tilesX}u;
+  let y0 = ${start({ tile: "tile_y", extent: tile.height, count: rows })};
+  let x0 = ${start({ tile: "tile_x", extent: tile.width, count: columns })};
+  let channel = weights.header.x + lane * ${tile.channels}u;
+  let corner = (image * ${input.height + 2 * input.halo}u + y0 * ${inputStep}u + ${input.halo + minDy}u) * ${
+    rowQuads(input)
+  }u + (x0 * ${inputStep}u + ${input.halo + minDx}u) * ${channelQuads(input)}u + weights.header.y;
+  ${loads.map((j) => `let from${j} = corner + ${loadAddress(j)};`).join("\n  ")}
+  ${pixels.map((pixel) => channels.map((v) => `var ${pixel.sum(v)} = 0f;`).join(" ")).join("\n  ")}
+  for (var quad = 0u; quad < ${inputQuads}u; quad++) {
+    let at = quad * ${stepWeights}u + lane;
+    ${loads.map((j) => `let x${j} = input[from${j} + quad];`).join("\n    ")}
+    ${range(stepWeights / lanes).map((i) => `let w${i} = weights.values[at + ${i * lanes}u];`).join("\n    ")}
+    ${products.join("\n    ")}
+  }
+${stores()}
+}
+`;
+  return { code, tiles };
+
+  function stores(): string {
+    const { epilogue } = convolution;
+    const place = (layout: ImageLayout, name: string) =>
+      `  let ${name} = ((image * ${layout.height + 2 * layout.halo}u + y0 * ${outputStep}u + ${
+        convolution.outputY + layout.halo
+      }u) * ${layout.width + 2 * layout.halo}u + x0 * ${outputStep}u + ${convolution.outputX + layout.halo}u) * ${
+        channelQuads(layout) * 4 / tile.channels
+      }u + channel / ${tile.channels}u;`;
+    const lines = [place(output, "out"), ...(epilogue?.inputs ?? []).map((layout, i) => place(layout, `start${i}`))];
+    epilogue?.vectors("(channel / 4u)").forEach((text, i) => lines.push(`  let v${i} = ${text};`));
+    for (const pixel of pixels) {
+      const offset = (layout: ImageLayout) =>
+        `${(pixel.y * rowQuads(layout) + pixel.x * channelQuads(layout)) * outputStep * 4 / tile.channels}u`;
+      const sums = channels.map(pixel.sum);
+      const value = epilogue
+        ? laneEpilogue(epilogue, { sums, input: (i) => `e${i}[start${i} + ${offset(epilogue.inputs[i])}]` })
+        : sums.length === 1
+        ? sums[0]
+        : `${laneType(tile)}(${sums.join(", ")})`;
+      const conditions = [
+        ...(rows % tile.height === 0 ? [] : [`y0 + ${pixel.y}u >= tile_y * ${tile.height}u`]),
+        ...(columns % tile.width === 0 ? [] : [`x0 + ${pixel.x}u >= tile_x * ${tile.width}u`]),
+      ];
+      const store = `output[out + ${offset(output)}] = ${value};`;
+      lines.push(conditions.length > 0 ? `  if (${conditions.join(" && ")}) { ${store} }` : `  ${store}`);
+    }
+    return lines.join("\n");
+  }
+}
+
+function laneType({ channels }: LaneTile): string {
+  return channels === 1 ? "f32" : `vec${channels}<f32>`;
+}
+
+function epilogueBindings({ epilogue, tile }: LaneConvolution): string {
+  if (!epilogue) return "";
+  const images = epilogue.inputs.map((_, i) => `var<storage, read> e${i}: array<${laneType(tile)}>;`);
+  return [...images, ...epilogue.declarations].map((text, i) => `@group(0) @binding(${3 + i}) ${text}`).join("\n");
+}
+
+/**
+ * An epilogue works on whole quads. A lane with fewer channels repeats its values over the quad, and takes from the
+ * result the components that stand where its channels do.
+ */
+function laneEpilogue(
+  epilogue: StripEpilogue,
+  { sums, input }: { readonly sums: readonly string[]; readonly input: (index: number) => string },
+): string {
+  const quad = (values: string) =>
+    sums.length === 4 ? values : sums.length === 2 ? `(${values}).xyxy` : `vec4<f32>(${values})`;
+  const sum = sums.length === 1 ? sums[0] : `vec${sums.length}<f32>(${sums.join(", ")})`;
+  const result = epilogue.expression
+    .replaceAll(/\bvalue\b/g, quad(sum))
+    .replaceAll(/\be(\d+)\b/g, (_, i) => quad(input(Number(i))));
+  if (sums.length === 4) return result;
+  if (sums.length === 1) return `(${result})[channel % 4u]`;
+  return `select((${result}).xy, (${result}).zw, channel % 4u == 2u)`;
+}

@@ -1,0 +1,121 @@
+/** Convolutions wide enough for the forms that share work between the lanes of a subgroup. */
+import { batchNorm, conv2d, differentiate, Graph, linearCombination, ONE } from "../../src/gpu/mod.ts";
+import {
+  conv2d as reference,
+  conv2dBackwardInput,
+  conv2dBackwardWeight,
+  type Conv2dShape,
+} from "../reference/conv2d.ts";
+import { assertClose } from "../support/golden.ts";
+import { runGraph, testDevice } from "../support/graph_runner.ts";
+import { assert } from "@std/assert";
+
+interface Case {
+  readonly input: readonly [batch: number, height: number, width: number, channels: number];
+  readonly outputChannels: number;
+  readonly kernel: readonly [number, number];
+  readonly stride?: number;
+  readonly padding?: number;
+  readonly groups?: number;
+}
+
+const CASES: Readonly<Record<string, Case>> = {
+  "one channel a lane, odd sizes": { input: [3, 9, 13, 16], outputChannels: 16, kernel: [3, 3], padding: 1 },
+  "two channels a lane": { input: [2, 8, 8, 32], outputChannels: 32, kernel: [3, 3], padding: 1 },
+  "four channels a lane": { input: [2, 5, 7, 16], outputChannels: 128, kernel: [1, 1] },
+  "an input of three channels": { input: [2, 7, 7, 3], outputChannels: 16, kernel: [3, 3], padding: 1 },
+  "five quads and 25 taps": { input: [1, 7, 11, 20], outputChannels: 32, kernel: [5, 5], padding: 2 },
+  "a stride of 2": { input: [2, 9, 9, 32], outputChannels: 64, kernel: [3, 3], stride: 2, padding: 1 },
+  "a stride past the kernel": { input: [1, 10, 10, 16], outputChannels: 16, kernel: [2, 3], stride: 3 },
+  "a column of taps": { input: [1, 29, 5, 16], outputChannels: 48, kernel: [7, 1] },
+  "groups": { input: [2, 8, 8, 64], outputChannels: 64, kernel: [3, 3], padding: 1, groups: 2 },
+  "weights past a uniform binding": { input: [1, 4, 4, 256], outputChannels: 32, kernel: [3, 3], padding: 1 },
+};
+
+for (const [name, options] of Object.entries(CASES)) {
+  Deno.test(`conv2d() and its gradients match the reference with ${name}`, () => check(options));
+}
+
+async function check({ input, outputChannels, kernel, stride = 1, padding = 0, groups = 1 }: Case): Promise<void> {
+  const [batch, inputHeight, inputWidth, inputChannels] = input;
+  const [kernelHeight, kernelWidth] = kernel;
+  const extent = (size: number, taps: number) => Math.floor((size + 2 * padding - taps) / stride) + 1;
+  const shape: Conv2dShape = {
+    batch,
+    inputHeight,
+    inputWidth,
+    inputChannels,
+    outputHeight: extent(inputHeight, kernelHeight),
+    outputWidth: extent(inputWidth, kernelWidth),
+    outputChannels,
+    kernelHeight,
+    kernelWidth,
+    stride,
+    padding,
+    groups,
+  };
+  const graph = new Graph({ training: true });
+  const x = graph.source("x", [...input], { needsGradient: true });
+  const y = conv2d(graph, x, { name: "conv", outputChannels, kernel, stride, padding, groups });
+  const cotangent = graph.source("dy", y.shape);
+  const dInput = differentiate(graph, new Map([[y, cotangent]]), linearCombination).get(x);
+  assert(dInput);
+  const values = random(x.shape);
+  const dOutput = random(y.shape);
+  const weight = random([outputChannels, inputChannels / groups, kernelHeight, kernelWidth]);
+  const result = await runGraph(graph, {
+    sources: new Map([[x, values], [cotangent, dOutput]]),
+    parameters: new Map([["conv.weight", weight]]),
+    keep: [y, dInput],
+  });
+  const tolerance = 1e-5;
+  assertClose(result.values.get(y)!, reference(shape, values, weight), { tolerance, what: "output" });
+  assertClose(result.values.get(dInput)!, conv2dBackwardInput(shape, dOutput, weight), { tolerance, what: "dInput" });
+  const dWeight = conv2dBackwardWeight(shape, values, dOutput);
+  assertClose(result.gradients.get("conv.weight")!, dWeight, { tolerance, what: "dWeight" });
+}
+
+for (const channels of [16, 32, 64]) {
+  const name =
+    `conv2d() of ${channels} channels with batch norm and addition in its kernel gives what it does without subgroups`;
+  Deno.test(name, async () => {
+    const device = await testDevice();
+    const fused = await normalised(channels, device.target.subgroupSize);
+    assertClose(fused, await normalised(channels, 0), { tolerance: 1e-5, what: "output" });
+  });
+}
+
+/** relu(norm(conv(x))) and x + conv(x), which an inference plan computes in the convolutions' kernels. */
+async function normalised(channels: number, subgroupSize: number): Promise<Float32Array> {
+  const graph = new Graph({ training: false });
+  const x = graph.source("x", [2, 9, 8, channels]);
+  const options = { outputChannels: channels, kernel: [3, 3] as const, padding: 1 };
+  const y = batchNorm(graph, conv2d(graph, x, { name: "first", ...options }), { name: "norm", relu: true });
+  const f = conv2d(graph, y, { name: "second", ...options });
+  const u = linearCombination(graph, "sum", [{ tensor: x, coefficient: ONE }, { tensor: f, coefficient: ONE }]);
+  const result = await runGraph(graph, {
+    sources: new Map([[x, random(x.shape)]]),
+    parameters: new Map([
+      ["first.weight", random([channels, channels, 3, 3])],
+      ["second.weight", random([channels, channels, 3, 3])],
+      ["norm.weight", random([channels])],
+      ["norm.bias", random([channels])],
+    ]),
+    states: new Map([
+      ["norm.running_mean", random([channels])],
+      ["norm.running_var", random([channels]).map((value) => value + 1)],
+    ]),
+    keep: [u],
+    subgroupSize,
+  });
+  return result.values.get(u)!;
+}
+
+/** Values in [-1/2, 1/2), the same for the same shape. */
+function random(shape: readonly number[]): Float32Array {
+  let state = 1 + shape.reduce((sum, size, i) => sum + size * (i + 7), 0);
+  return Float32Array.from({ length: shape.reduce((size, extent) => size * extent, 1) }, () => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    return state / 2 ** 32 - 0.5;
+  });
+}
