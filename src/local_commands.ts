@@ -2,7 +2,6 @@
 import type { BenchMeasurement, DoctorCheck, DoctorReport, ExampleImage, LocalCommands } from "./cli/mod.ts";
 
 const EXAMPLES = 10;
-const PINNED_DENO = "2.9.3";
 
 /** Modules are loaded by the command that needs them, so that client commands start fast. */
 export function localCommands(options: { readonly version: string; readonly dataDir: string }): LocalCommands {
@@ -54,14 +53,15 @@ async function writeExamples(folder: string, dataDir: string): Promise<ExampleIm
 
 async function examine(version: string): Promise<DoctorReport> {
   const { GpuDevice, GpuError } = await import("./gpu/mod.ts");
+  const { pinnedVersion } = await import("./server/mod.ts");
   const { os, arch } = Deno.build;
   const report = { version, denoVersion: Deno.version.deno, platform: `${os} ${arch}` };
-  const deno: DoctorCheck = Deno.version.deno === PINNED_DENO
-    ? { name: "deno", status: "ok", message: `the pinned version ${PINNED_DENO}` }
+  const deno: DoctorCheck = Deno.version.deno === pinnedVersion
+    ? { name: "deno", status: "ok", message: `the pinned version ${pinnedVersion}` }
     : {
       name: "deno",
       status: "failed",
-      message: `version ${Deno.version.deno}; the server runs on ${PINNED_DENO} alone`,
+      message: `version ${Deno.version.deno}; the server runs on ${pinnedVersion} alone`,
       remedy: "start it through ./multistep",
     };
   try {

@@ -82,7 +82,7 @@ export class RunView {
 }
 
 /** An event as one flat object: its kind by name, and the fields of that kind beside those of every event. */
-export function eventJson(event: RunEvent): JsonObject {
+function eventJson(event: RunEvent): JsonObject {
   const { run, sequence, attempt, step, epoch, kind } = event;
   const time = event.time === undefined ? undefined : timestampDate(event.time).toISOString();
   return { run, sequence, time, attempt, step, epoch, kind: kindNames[kind.case ?? "none"], ...kindJson(event) };

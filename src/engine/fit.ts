@@ -20,12 +20,12 @@ export interface TrainingPlans {
 }
 
 /** A network for the images of a data set. */
-export function shapeFor(config: TrainingConfig, dataset: DatasetDescription): NetworkShape {
+function shapeFor(config: TrainingConfig, dataset: DatasetDescription): NetworkShape {
   return { model: config.model, images: dataset, classes: dataset.classNames.length };
 }
 
 /** Images of each split that a configuration uses. */
-export function imagesUsed(config: TrainingConfig, { images }: DatasetDescription) {
+function imagesUsed(config: TrainingConfig, { images }: DatasetDescription) {
   return {
     train: Math.min(images.train, config.limitTrain ?? images.train),
     test: Math.min(images.test, config.limitTest ?? images.test),

@@ -185,7 +185,7 @@ class TrainingSession {
 }
 
 /** The rate of an epoch: multiplied by `factor` at each milestone up to it. */
-export function learningRateOf(config: TrainingConfig, epoch: number): number {
+function learningRateOf(config: TrainingConfig, epoch: number): number {
   const passed = config.milestones.filter((milestone) => milestone <= epoch).length;
   return config.learningRate * config.factor ** passed;
 }

@@ -1,7 +1,7 @@
 import { ServerError } from "./errors.ts";
 
 /** The one version this server is tested on. */
-const pinnedVersion = "2.9.3";
+export const pinnedVersion = "2.9.3";
 
 /** Their nghttp2 aborts the process when a client that made many calls closes its channel (denoland/deno#36788). */
 const abortingVersions: readonly string[] = ["2.9.4", "2.9.5", "2.9.6"];

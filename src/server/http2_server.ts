@@ -15,7 +15,7 @@ export interface BuildOptions {
 }
 
 /** 16 MiB: an Infer of 256 images of 224 x 224 pixels as files, with room. */
-export const defaultReadMaxBytes = 16 * 1024 * 1024;
+const defaultReadMaxBytes = 16 * 1024 * 1024;
 
 /** The server, not listening yet. */
 export function buildServer(options: BuildOptions): http2.Http2Server {

@@ -92,7 +92,7 @@ function evaluationLines({ metrics, confusion, imagesPerSecond }: EvaluationResu
 }
 
 /** The matrix, a row a true class; of a large one, the most frequent mistakes. */
-export function confusionLines({ classNames, counts }: ConfusionMatrix): string[] {
+function confusionLines({ classNames, counts }: ConfusionMatrix): string[] {
   const classes = classNames.length;
   if (classes > widestMatrix) return mistakeLines({ classNames, counts });
   const columns = [{ title: "true \\ predicted" }, ...classNames.map((title) => ({ title, align: "right" as const }))];

@@ -108,7 +108,7 @@ function isAboutTheImage({ code }: ConnectError): boolean {
 }
 
 /** Prints one file's outcome; returns whether it is a prediction. */
-export function showOutcome({ output }: Pick<ClientSession, "output">, { file, result }: InferOutcome): boolean {
+function showOutcome({ output }: Pick<ClientSession, "output">, { file, result }: InferOutcome): boolean {
   if ("error" in result) {
     output.object({ file, error: result.error });
     output.error(`${file}: ${result.error}`);

@@ -66,7 +66,7 @@ export async function ofSource<T>(path: string, read: () => Promise<T>): Promise
 }
 
 /** The order in which Python sorts strings. JavaScript's own differs past U+FFFF, which UTF-16 writes as surrogates. */
-export function compareCodePoints(a: string, b: string): number {
+function compareCodePoints(a: string, b: string): number {
   const length = Math.min(a.length, b.length);
   for (let i = 0; i < length; i++) {
     const left = a.charCodeAt(i);

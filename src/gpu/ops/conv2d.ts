@@ -56,7 +56,7 @@ export function conv2d(graph: Graph, x: Tensor, options: Conv2dOptions): Tensor 
 }
 
 /** Validates and returns the sizes. @throws {ShapeError} */
-export function conv2dProblem(x: Tensor, options: Conv2dOptions): Conv2dProblem {
+function conv2dProblem(x: Tensor, options: Conv2dOptions): Conv2dProblem {
   const { outputChannels, stride = 1, padding = 0, groups = 1 } = options;
   const [kernelHeight, kernelWidth] = typeof options.kernel === "number"
     ? [options.kernel, options.kernel]
