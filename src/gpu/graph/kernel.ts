@@ -44,12 +44,25 @@ export interface Target {
   readonly maxInvocationsPerWorkgroup: number;
 }
 
-/** Where an operation's scratch buffers come from. */
+/** One way to compute something: its result is that of the other candidates up to rounding. */
+export interface Candidate {
+  /** Form and tile, unique among the candidates: "lanes 4x8x2". */
+  readonly name: string;
+  lower(memory: ScratchAllocator): Kernel[];
+}
+
+/** Where an operation's scratch buffers come from, and which of its forms it takes. */
 export interface ScratchAllocator {
   /** Holds its content within one operation; other operations reuse it. */
   scratch(label: string, bytes: number): BufferHandle;
   /** Holds its content from step to step, for parameters packed as a kernel wants them; may be bound as a uniform. */
   packed(label: string, bytes: number): BufferHandle;
+  /**
+   * Picks one of several ways to compute the same.
+   * @param key Names all that decides the candidates' kernels, so that equal keys may share an answer.
+   * @param candidates At least one; the first is taken where nothing is known better.
+   */
+  choose(key: string, candidates: readonly Candidate[]): Candidate;
 }
 
 /** An activation in memory: NHWC, channels padded to a multiple of 4, `halo` pixels of zeros around every image. */

@@ -2,7 +2,7 @@ import { clearHaloKernel } from "./clear_halo.ts";
 import { MemoryLimitError } from "../errors.ts";
 import { fuseOperations } from "./fuse.ts";
 import type { Graph } from "./graph.ts";
-import type { BufferHandle, ImageBuffer, Kernel, ParameterRange, Target } from "./kernel.ts";
+import type { BufferHandle, Candidate, ImageBuffer, Kernel, ParameterRange, Target } from "./kernel.ts";
 import type { Lowering, Operation } from "./operation.ts";
 import { type PackedBuffers, Packing } from "./packing.ts";
 import { SlotAllocator } from "./slots.ts";
@@ -123,6 +123,10 @@ class Planner implements Lowering {
     const handle = this.#handle(label, bytes);
     this.#slots.reserve(handle);
     return handle;
+  }
+
+  choose(_key: string, candidates: readonly Candidate[]): Candidate {
+    return candidates[0];
   }
 
   #handle(label: string, bytes: number): BufferHandle {

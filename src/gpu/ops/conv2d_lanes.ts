@@ -1,6 +1,6 @@
 /** Forward convolutions and input gradients with output channels spread over the lanes of a subgroup. */
 import { channelQuads, laneBlockQuads, laneSource, type LaneTile, laneWindow, wgsl } from "../../wgsl/mod.ts";
-import type { Kernel, ScratchAllocator, Target } from "../graph/kernel.ts";
+import type { Candidate, Kernel, ScratchAllocator, Target } from "../graph/kernel.ts";
 import { type Conv2dProblem, parameterBinding } from "./conv2d_problem.ts";
 import type { StripRequest } from "./conv2d_strip.ts";
 
@@ -18,14 +18,23 @@ interface LaneForm {
   readonly blockQuads: number;
 }
 
-/** Packs the weights, then one dispatch for each block of output channels; undefined where lanes would lie idle. */
-export function laneKernels(
+/** None where lanes would lie idle. */
+export function laneCandidates(problem: Conv2dProblem, request: StripRequest, target: Target): Candidate[] {
+  const form = target.software && target.subgroupSize > 0 ? laneForm(problem, request, target) : undefined;
+  if (!form) return [];
+  const { height, width, channels } = form.tile;
+  return [{
+    name: `lanes ${height}x${width}x${channels}`,
+    lower: (memory) => laneKernels(problem, request, { form, target, memory }),
+  }];
+}
+
+/** Packs the weights, then one dispatch for each block of output channels. */
+function laneKernels(
   problem: Conv2dProblem,
   request: StripRequest,
-  { target, memory }: { readonly target: Target; readonly memory: ScratchAllocator },
-): Kernel[] | undefined {
-  const form = target.software && target.subgroupSize > 0 ? laneForm(problem, request, target) : undefined;
-  if (!form) return undefined;
+  { form, target, memory }: { readonly form: LaneForm; readonly target: Target; readonly memory: ScratchAllocator },
+): Kernel[] {
   const { tile, weights, blockQuads } = form;
   const { read, write, weight, rows, columns, epilogue } = request;
   const { groups, batch, kernelHeight, kernelWidth } = problem;

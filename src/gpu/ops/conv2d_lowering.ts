@@ -1,11 +1,12 @@
 /** From the sizes of a convolution to its kernels: which form serves which problem. */
 import { clearImageSource, wgsl } from "../../wgsl/mod.ts";
-import type { ImageBuffer, Kernel, ParameterRange, ScratchAllocator, Target } from "../graph/kernel.ts";
+import type { Candidate, ImageBuffer, Kernel, ParameterRange, ScratchAllocator, Target } from "../graph/kernel.ts";
 import { directKernel, directWeightGradientKernel } from "./conv2d_direct.ts";
+import { tapsKey, weightGradientKey } from "./conv2d_key.ts";
 import type { BoundEpilogue, Conv2dProblem } from "./conv2d_problem.ts";
-import { laneKernels } from "./conv2d_lanes.ts";
-import { type Axis, stripKernels, type StripRequest } from "./conv2d_strip.ts";
-import { weightGradientKernels } from "./conv2d_weight_gradient.ts";
+import { laneCandidates } from "./conv2d_lanes.ts";
+import { type Axis, stripCandidates, type StripRequest } from "./conv2d_strip.ts";
+import { weightGradientCandidates } from "./conv2d_weight_gradient.ts";
 
 export type { Conv2dProblem } from "./conv2d_problem.ts";
 
@@ -98,16 +99,21 @@ export function lowerConv2dBackwardWeight(
   memory: ScratchAllocator,
 ): Kernel[] {
   if (!fillsQuads(problem)) return [directWeightGradientKernel(problem, io)];
-  return weightGradientKernels(problem, io, target, memory);
+  const candidates = weightGradientCandidates(problem, io, target);
+  return memory.choose(weightGradientKey(problem, io), candidates).lower(memory);
 }
 
-/** The faster of the two forms of a list of taps. */
 function tapKernels(
   problem: Conv2dProblem,
   request: StripRequest,
-  context: { readonly target: Target; readonly memory: ScratchAllocator },
+  { target, memory }: { readonly target: Target; readonly memory: ScratchAllocator },
 ): Kernel[] {
-  return laneKernels(problem, request, context) ?? stripKernels(problem, request, context);
+  return memory.choose(tapsKey(problem, request), tapCandidates(problem, request, target)).lower(memory);
+}
+
+/** The forms of a list of taps, the fastest by the cost model first. */
+function tapCandidates(problem: Conv2dProblem, request: StripRequest, target: Target): Candidate[] {
+  return [...laneCandidates(problem, request, target), ...stripCandidates(problem, request, target)];
 }
 
 /** Whether channel quads lie within one group, as the fast kernels need. */

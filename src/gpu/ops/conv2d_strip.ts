@@ -1,6 +1,14 @@
 /** Forward convolutions and input gradients as strip kernels: packed weights, and one dispatch a block of them. */
 import { channelQuads, stripBlockQuads, stripSource, wgsl } from "../../wgsl/mod.ts";
-import type { BufferHandle, ImageBuffer, Kernel, ParameterRange, ScratchAllocator, Target } from "../graph/kernel.ts";
+import type {
+  BufferHandle,
+  Candidate,
+  ImageBuffer,
+  Kernel,
+  ParameterRange,
+  ScratchAllocator,
+  Target,
+} from "../graph/kernel.ts";
 import { type BoundEpilogue, type Conv2dProblem, largestDivisor, parameterBinding } from "./conv2d_problem.ts";
 
 /** One axis of a strip convolution: which outputs, and which taps they see. */
@@ -28,15 +36,31 @@ export interface StripRequest {
   readonly epilogue?: BoundEpilogue;
 }
 
+interface StripForm {
+  /** Pixels of a strip. */
+  readonly pixels: number;
+  /** Output channel quads of a block. */
+  readonly blockQuads: number;
+}
+
+export function stripCandidates(problem: Conv2dProblem, request: StripRequest, target: Target): Candidate[] {
+  const blockQuads = largestDivisor(channelQuads(request.write) / problem.groups, target.software ? 4 : 2);
+  const form = { pixels: target.software ? 16 : 4, blockQuads };
+  return [{
+    name: `strip ${form.pixels}x${blockQuads * 4}`,
+    lower: (memory) => stripKernels(problem, request, { form, target, memory }),
+  }];
+}
+
 /** Packs the weights, then one dispatch for each block of output channels and chunk of input channels. */
-export function stripKernels(
+function stripKernels(
   problem: Conv2dProblem,
   request: StripRequest,
-  { target, memory }: { readonly target: Target; readonly memory: ScratchAllocator },
+  { form, target, memory }: { readonly form: StripForm; readonly target: Target; readonly memory: ScratchAllocator },
 ): Kernel[] {
   const { read, write, weight, rows, columns } = request;
   const { groups, batch } = problem;
-  const blockQuads = largestDivisor(channelQuads(write) / groups, target.software ? 4 : 2);
+  const { pixels, blockQuads } = form;
   const readQuads = channelQuads(read) / groups;
   const bytesPerQuad = (quads: number) =>
     16 * stripBlockQuads({ dy: rows.taps, dx: columns.taps, inputQuads: quads, outputQuads: blockQuads });
@@ -69,7 +93,7 @@ export function stripKernels(
       accumulate: chunk > 0,
       // Of several chunks the last one has the whole sum.
       epilogue: chunk === chunks - 1 ? epilogue : undefined,
-      pixels: target.software ? 16 : 4,
+      pixels,
       lanes: target.software && target.subgroupSize > 0 && 16 % target.subgroupSize === 0 ? target.subgroupSize : 0,
     });
   const sources = Array.from({ length: chunks }, (_, chunk) => source(chunk));

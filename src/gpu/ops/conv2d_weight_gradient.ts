@@ -12,20 +12,45 @@ import {
   type WeightTile,
   wgsl,
 } from "../../wgsl/mod.ts";
-import type { ImageBuffer, Kernel, ParameterRange, ScratchAllocator, Target } from "../graph/kernel.ts";
+import type { Candidate, ImageBuffer, Kernel, ParameterRange, ScratchAllocator, Target } from "../graph/kernel.ts";
 import { type Conv2dProblem, largestDivisor, parameterBinding } from "./conv2d_problem.ts";
 
-/** Kernels of a gradient whose groups fill channel quads. */
-export function weightGradientKernels(
+interface WeightGradientBuffers {
+  readonly input: ImageBuffer;
+  readonly dOutput: ImageBuffer;
+  readonly dWeight: ParameterRange;
+}
+
+/** The forms of a gradient whose groups fill channel quads, the fastest by the cost model first. */
+export function weightGradientCandidates(
   problem: Conv2dProblem,
-  io: { readonly input: ImageBuffer; readonly dOutput: ImageBuffer; readonly dWeight: ParameterRange },
+  io: WeightGradientBuffers,
   target: Target,
-  memory: ScratchAllocator,
+): Candidate[] {
+  const lanes = laneWeightGradient(problem, io, target);
+  const gradients = [...(lanes ? [lanes] : []), weightGradient(problem, io, target)];
+  return gradients.map((gradient) => ({
+    name: gradientName(gradient),
+    lower: (memory) => weightGradientKernels(problem, io, { gradient, memory }),
+  }));
+}
+
+/** Tap rows x input channels x output channels, and for lanes the patch that is summed at once. */
+function gradientName(gradient: WeightGradient | LaneWeightGradient): string {
+  const { tapRows, inputQuads, outputQuads } = gradient.tile;
+  const tile = `${tapRows}x${inputQuads * 4}x${outputQuads * 4}`;
+  return "lanes" in gradient ? `lanes ${tile} of ${gradient.patch.height}x${gradient.patch.width}` : `rows ${tile}`;
+}
+
+function weightGradientKernels(
+  problem: Conv2dProblem,
+  { input, dOutput, dWeight }: WeightGradientBuffers,
+  { gradient, memory }: {
+    readonly gradient: WeightGradient | LaneWeightGradient;
+    readonly memory: ScratchAllocator;
+  },
 ): Kernel[] {
-  const { input, dOutput, dWeight } = io;
   const { kernelHeight, kernelWidth, outputHeight, groups, inputChannels, outputChannels } = problem;
-  const gradient = laneWeightGradient(problem, { input, dOutput }, target) ??
-    weightGradient(problem, { input, dOutput }, target);
   const { tiles, inputTiles, outputTiles, tapTiles } = tileCounts(gradient);
   const size = tileQuads(gradient);
   const partials = memory.scratch("conv2d_backward_weight partials", tiles * gradient.slices * size * 16);

@@ -1,0 +1,47 @@
+/** The names under which convolutions ask for one of their forms: all that decides the kernels, in words. */
+import type { ImageBuffer } from "../graph/kernel.ts";
+import type { BoundEpilogue, Conv2dProblem } from "./conv2d_problem.ts";
+import type { Axis, StripRequest } from "./conv2d_strip.ts";
+
+/** A forward convolution, or one phase of an input gradient. */
+export function tapsKey({ batch, groups }: Conv2dProblem, request: StripRequest): string {
+  const { label, read, write, rows, columns, inputStep, epilogue } = request;
+  return [
+    `${label} ${imageKey(read)} -> ${imageKey(write)}`,
+    `batch ${batch}`,
+    `groups ${groups}`,
+    `step ${inputStep}`,
+    `rows ${axisKey(rows)}`,
+    `columns ${axisKey(columns)}`,
+    ...(epilogue ? [epilogueKey(epilogue)] : []),
+  ].join(", ");
+}
+
+export function weightGradientKey(
+  problem: Conv2dProblem,
+  { input, dOutput }: { readonly input: ImageBuffer; readonly dOutput: ImageBuffer },
+): string {
+  const { batch, groups, kernelHeight, kernelWidth, stride, padding } = problem;
+  return [
+    `conv2d_backward_weight ${kernelHeight}x${kernelWidth} ${imageKey(input)}, ${imageKey(dOutput)}`,
+    `batch ${batch}`,
+    `groups ${groups}`,
+    `stride ${stride}`,
+    `padding ${padding}`,
+  ].join(", ");
+}
+
+function imageKey({ height, width, channels, halo }: ImageBuffer): string {
+  return `${height}x${width}x${channels}+${halo}`;
+}
+
+function axisKey({ count, start, step, first, tapStep, taps }: Axis): string {
+  return `${count} from ${start} by ${step} taps ${taps.join(" ")} at ${first} by ${tapStep}`;
+}
+
+/** An epilogue's images have the size of the output, but halos of their own. */
+function epilogueKey({ inputs, declarations, vectors, expression }: BoundEpilogue): string {
+  const values = vectors("c").map((value, i) => `v${i} = ${value}`);
+  const images = inputs.map(({ halo }, i) => `e${i} +${halo}`);
+  return `then ${[...declarations, ...values, ...images, expression].join("; ")}`;
+}
