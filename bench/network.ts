@@ -102,5 +102,8 @@ function configOf({ model, batchSize }: Pick<NetworkBenchOptions, "model" | "bat
     horizontalFlip: true,
     precision: "f32",
     evaluateEveryEpochs: 1,
+    checkpointEverySteps: 0,
+    checkpointsKept: 2,
+    maxRetries: 0,
   };
 }

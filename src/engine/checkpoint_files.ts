@@ -1,5 +1,5 @@
 import { type Checkpoint, CheckpointError, decodeCheckpoint, encodeCheckpoint } from "../models/mod.ts";
-import { type CheckpointInfo, CHECKPOINTS_KEPT, EngineError } from "./messages.ts";
+import { type CheckpointInfo, EngineError } from "./messages.ts";
 
 /**
  * Writes a checkpoint so that a reader sees all of it or nothing: to a temporary name, to the disk, then renamed. Older
@@ -9,7 +9,8 @@ export async function writeCheckpoint(
   dataDir: string,
   folder: string,
   checkpoint: Checkpoint,
-): Promise<CheckpointInfo> {
+  keep: number,
+): Promise<{ readonly checkpoint: CheckpointInfo; readonly kept: readonly string[] }> {
   const { step, epoch } = checkpoint.position;
   const directory = `${folder}/checkpoints`;
   await Deno.mkdir(`${dataDir}/${directory}`, { recursive: true });
@@ -23,8 +24,8 @@ export async function writeCheckpoint(
     await file.sync();
   }
   await Deno.rename(temporary, `${dataDir}/${path}`);
-  await deleteOlder(`${dataDir}/${directory}`);
-  return { path, step, epoch, bytes: bytes.length };
+  const kept = (await deleteOlder(`${dataDir}/${directory}`, keep)).map((name) => `${directory}/${name}`);
+  return { checkpoint: { path, step, epoch, bytes: bytes.length }, kept };
 }
 
 /**
@@ -50,10 +51,12 @@ export async function readCheckpoint(dataDir: string, path: string): Promise<Che
   }
 }
 
-async function deleteOlder(directory: string): Promise<void> {
+/** The names left, oldest first. */
+async function deleteOlder(directory: string, keep: number): Promise<string[]> {
   const names: string[] = [];
   for await (const { name, isFile } of Deno.readDir(directory)) {
     if (isFile && name.endsWith(".safetensors")) names.push(name);
   }
-  for (const name of names.sort().slice(0, -CHECKPOINTS_KEPT)) await Deno.remove(`${directory}/${name}`);
+  for (const name of names.sort().slice(0, -keep)) await Deno.remove(`${directory}/${name}`);
+  return names.slice(-keep);
 }

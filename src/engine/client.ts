@@ -4,6 +4,8 @@ import type {
   Engine,
   EvaluationEvent,
   EvaluationJob,
+  ExportedModel,
+  ExportJob,
   InferenceJob,
   InferenceResult,
   TrainingConfig,
@@ -35,7 +37,11 @@ export async function startEngine(options: { readonly dataDir: string }): Promis
 }
 
 class WorkerEngine implements Engine {
+  readonly available = true;
+
   constructor(readonly client: WorkerClient, readonly adapter: AdapterInfo) {}
+
+  onAvailability(): void {}
 
   async check(config: TrainingConfig): Promise<void> {
     await this.client.call("check", config).result;
@@ -55,6 +61,10 @@ class WorkerEngine implements Engine {
 
   async infer(job: InferenceJob, signal: AbortSignal): Promise<InferenceResult> {
     return await this.client.call("infer", job, signal).result;
+  }
+
+  async exportModel(job: ExportJob, signal: AbortSignal): Promise<ExportedModel> {
+    return await this.client.call("exportModel", job, signal).result;
   }
 
   async close(): Promise<void> {

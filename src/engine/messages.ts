@@ -28,6 +28,12 @@ export interface TrainingConfig {
   readonly horizontalFlip: boolean;
   readonly precision: "f32";
   readonly evaluateEveryEpochs: number;
+  /** Steps between checkpoints within an epoch; 0: only after epochs. */
+  readonly checkpointEverySteps: number;
+  /** Newest checkpoints that stay on disk, besides the best one. */
+  readonly checkpointsKept: number;
+  /** How often a run is taken up again from its last checkpoint after a fault, before it fails. */
+  readonly maxRetries: number;
 }
 
 /** Means over `images` images; `top1` and `top5` are fractions. */
@@ -48,9 +54,6 @@ export interface AdapterInfo {
   readonly limits: Readonly<Record<string, number>>;
 }
 
-/** Checkpoints of a run that stay on disk: the newest ones. */
-export const CHECKPOINTS_KEPT = 2;
-
 export interface CheckpointInfo {
   /** Relative to the data folder, with forward slashes. */
   readonly path: string;
@@ -59,10 +62,19 @@ export interface CheckpointInfo {
   readonly bytes: number;
 }
 
+/** A checkpoint that was found and not used. */
+export interface RefusedCheckpoint {
+  /** Relative to the data folder. */
+  readonly path: string;
+  readonly reason: string;
+}
+
 /** What a training job tells, in order. A job that fails or is cancelled throws instead. */
 export type TrainingEvent =
   & { readonly step: number; readonly epoch: number }
   & (
+    /** The first event of a resumed job: where it goes on. Without `from` no checkpoint could be used: it starts anew. */
+    | { readonly kind: "resumed"; readonly from?: CheckpointInfo; readonly refused: readonly RefusedCheckpoint[] }
     | { readonly kind: "preparing"; readonly pipelinesReady: number; readonly pipelinesTotal: number }
     | {
       readonly kind: "progress";
@@ -73,13 +85,24 @@ export type TrainingEvent =
       readonly secondsLeft?: number;
     }
     | { readonly kind: "evaluation"; readonly metrics: Metrics }
-    | { readonly kind: "checkpoint"; readonly checkpoint: CheckpointInfo }
+    | {
+      readonly kind: "checkpoint";
+      readonly checkpoint: CheckpointInfo;
+      /** Whether its evaluation is the best so far. */
+      readonly best: boolean;
+      /** Paths of the run's checkpoints that are on disk now, this one included; oldest first. */
+      readonly kept: readonly string[];
+    }
+    /** The last event of a job that was asked to pause: its checkpoint is written. */
+    | { readonly kind: "paused" }
   );
 
 export interface TrainingJob {
   readonly config: TrainingConfig;
   /** Where checkpoints go, relative to the data folder: "runs/<id>". */
   readonly folder: string;
+  /** Whether to go on from the newest checkpoint in the folder that can be read; from the start where there is none. */
+  readonly resume: boolean;
 }
 
 export interface EvaluationJob {
@@ -128,26 +151,64 @@ export interface InferenceResult {
   readonly probabilities: Float32Array;
 }
 
+export interface ExportJob {
+  /** Relative to the data folder. */
+  readonly checkpoint: string;
+  /** Whether the optimiser's momentum is part of it. */
+  readonly optimizerState: boolean;
+}
+
+/** A safetensors file that never changes; PyTorch's safetensors loads it, weights OIHW. */
+export interface ExportedModel {
+  /** Relative to the data folder. */
+  readonly path: string;
+  readonly bytes: number;
+  /** Of the whole file, in hexadecimal. */
+  readonly sha256: string;
+}
+
 /**
  * The engine as the server sees it. Every call takes a signal; an aborted one
  * throws the signal's reason. Errors are `EngineError`s.
  */
 export interface Engine {
   readonly adapter: AdapterInfo;
+  /** False while the worker that owns the GPU is being replaced. */
+  readonly available: boolean;
+  /** Calls the listener with every change of `available`. */
+  onAvailability(listener: (available: boolean) => void): void;
   /**
    * Checks a configuration without touching the GPU: model and data set exist, the batch fits in memory.
    * @throws {EngineError} `invalid` or `not-found`, with a message for the user.
    */
   check(config: TrainingConfig): Promise<void>;
-  train(job: TrainingJob, signal: AbortSignal): AsyncIterable<TrainingEvent>;
+  /**
+   * @param pause Once aborted, the job finishes the steps in flight, writes a checkpoint, tells `paused` and ends.
+   * @throws {EngineError} `fault` when the GPU or its worker failed, which is then replaced: the job may be resumed;
+   * `diverged` when the loss is not finite; `storage` when a checkpoint finds no room on the disk.
+   */
+  train(job: TrainingJob, signal: AbortSignal, pause?: AbortSignal): AsyncIterable<TrainingEvent>;
   evaluate(job: EvaluationJob, signal: AbortSignal): AsyncIterable<EvaluationEvent>;
   describeCheckpoint(checkpoint: string, signal: AbortSignal): Promise<CheckpointDescription>;
   infer(job: InferenceJob, signal: AbortSignal): Promise<InferenceResult>;
+  /** Writes what the job asks for into a file of its own, or names the checkpoint itself where that is the same. */
+  exportModel(job: ExportJob, signal: AbortSignal): Promise<ExportedModel>;
   close(): Promise<void>;
 }
 
-/** `invalid`: the request's fault; `exhausted`: does not fit; `internal`: ours or the driver's. */
-export type EngineErrorKind = "invalid" | "not-found" | "exhausted" | "unavailable" | "internal";
+/**
+ * `invalid`: the request's fault; `exhausted`: does not fit; `fault`: the GPU, its driver or the worker failed, and the
+ * worker has been replaced; `diverged`: the loss is not finite; `storage`: no room on the disk; `internal`: ours.
+ */
+export type EngineErrorKind =
+  | "invalid"
+  | "not-found"
+  | "exhausted"
+  | "unavailable"
+  | "fault"
+  | "diverged"
+  | "storage"
+  | "internal";
 
 /** An error that has crossed from the worker; its message is fit for a user. */
 export class EngineError extends Error {

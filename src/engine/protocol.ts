@@ -5,6 +5,8 @@ import type {
   EngineErrorKind,
   EvaluationEvent,
   EvaluationJob,
+  ExportedModel,
+  ExportJob,
   InferenceJob,
   InferenceResult,
   TrainingConfig,
@@ -22,6 +24,7 @@ export interface Calls {
   evaluate: { argument: EvaluationJob; event: EvaluationEvent; result: void };
   describeCheckpoint: { argument: string; event: never; result: CheckpointDescription };
   infer: { argument: InferenceJob; event: never; result: InferenceResult };
+  exportModel: { argument: ExportJob; event: never; result: ExportedModel };
 }
 
 export type CallName = keyof Calls;

@@ -158,8 +158,14 @@ class TrainingSession {
   async writeCheckpoint(epoch: number): Promise<TrainingEvent> {
     const { job } = this.#parts;
     const position = { seed: job.config.seed, epoch: epoch + 1, stepInEpoch: 0, step: this.#step };
-    const checkpoint = await writeCheckpoint(this.#context.dataDir, job.folder, await this.#snapshot(position));
-    return { kind: "checkpoint", step: this.#step, epoch, checkpoint };
+    const { dataDir } = this.#context;
+    const written = await writeCheckpoint(
+      dataDir,
+      job.folder,
+      await this.#snapshot(position),
+      job.config.checkpointsKept,
+    );
+    return { kind: "checkpoint", step: this.#step, epoch, ...written, best: false };
   }
 
   destroy(): void {

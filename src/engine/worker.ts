@@ -5,6 +5,7 @@ import { GpuDevice } from "../gpu/mod.ts";
 import type { EngineContext } from "./context.ts";
 import { toEngineError } from "./errors.ts";
 import { evaluate } from "./evaluation.ts";
+import { exportModel } from "./export.ts";
 import { planTraining } from "./fit.ts";
 import { InferenceService } from "./inference.ts";
 import { EngineError } from "./messages.ts";
@@ -63,6 +64,8 @@ async function run(
       return await inference.describe(message.argument);
     case "infer":
       return await inference.infer(message.argument, signal);
+    case "exportModel":
+      return await exportModel(context.dataDir, message.argument);
   }
 }
 

@@ -20,6 +20,9 @@ const engineCodes: Readonly<Record<EngineErrorKind, Code>> = {
   "not-found": Code.NotFound,
   "exhausted": Code.ResourceExhausted,
   "unavailable": Code.Unavailable,
+  "fault": Code.Unavailable,
+  "diverged": Code.FailedPrecondition,
+  "storage": Code.ResourceExhausted,
   "internal": Code.Internal,
 };
 

@@ -32,6 +32,9 @@ const config: TrainingConfig = {
   horizontalFlip: false,
   precision: "f32",
   evaluateEveryEpochs: 1,
+  checkpointEverySteps: 0,
+  checkpointsKept: 2,
+  maxRetries: 0,
 };
 
 async function withEngine(run: (engine: Engine, dataDir: string) => Promise<void>): Promise<void> {
@@ -46,7 +49,7 @@ async function withEngine(run: (engine: Engine, dataDir: string) => Promise<void
 }
 
 async function trainAll(engine: Engine, folder: string, job: TrainingConfig = config): Promise<TrainingEvent[]> {
-  return await Array.fromAsync(engine.train({ config: job, folder }, never));
+  return await Array.fromAsync(engine.train({ config: job, folder, resume: false }, never));
 }
 
 function checkpointsOf(events: readonly TrainingEvent[]): string[] {
@@ -155,14 +158,16 @@ Deno.test("startEngine() gives an engine that trains, evaluates and infers", asy
       const reason = new Error("enough");
       await assertRejects(
         async () => {
-          for await (const event of engine.train({ config, folder: "runs/aborted" }, controller.signal)) {
+          for await (
+            const event of engine.train({ config, folder: "runs/aborted", resume: false }, controller.signal)
+          ) {
             if (event.kind === "progress") controller.abort(reason);
           }
         },
         Error,
         "enough",
       );
-      for await (const _event of engine.train({ config, folder: "runs/left" }, never)) break;
+      for await (const _event of engine.train({ config, folder: "runs/left", resume: false }, never)) break;
       assertEquals(
         lossesOf(await trainAll(engine, "runs/after", { ...config, epochs: 1 })),
         lossesOf(first).slice(0, 4),

@@ -7,6 +7,8 @@ import {
   EngineError,
   type EvaluationEvent,
   type EvaluationJob,
+  type ExportedModel,
+  type ExportJob,
   type InferenceJob,
   type InferenceResult,
   type TrainingConfig,
@@ -44,9 +46,12 @@ export class FakeEngine implements Engine {
   readonly evaluations: EvaluationJob[] = [];
   trainings = 0;
   activeTrainings = 0;
+  available = true;
   closed = false;
 
   constructor(readonly dataDir: string, readonly options: FakeEngineOptions = {}) {}
+
+  onAvailability(): void {}
 
   check(config: TrainingConfig): Promise<void> {
     if (config.model.name === "lm-resnet-21") {
@@ -75,7 +80,8 @@ export class FakeEngine implements Engine {
       }
       const end = { step: totalSteps, epoch: config.epochs - 1 };
       yield { ...end, kind: "evaluation", metrics: { loss: 0.1, top1: 0.97, top5: 1, images: 2000 } };
-      yield { ...end, kind: "checkpoint", checkpoint: await this.writeCheckpoint(folder, end) };
+      const checkpoint = await this.writeCheckpoint(folder, end);
+      yield { ...end, kind: "checkpoint", checkpoint, best: true, kept: [checkpoint.path] };
     } finally {
       this.activeTrainings--;
     }
@@ -113,6 +119,10 @@ export class FakeEngine implements Engine {
       probabilities[image * classNames.length + first % classNames.length] = 0.7;
     }
     return { classNames, probabilities };
+  }
+
+  exportModel({ checkpoint }: ExportJob): Promise<ExportedModel> {
+    return Promise.resolve({ path: checkpoint, bytes: 7, sha256: "0".repeat(64) });
   }
 
   close(): Promise<void> {

@@ -76,6 +76,7 @@ function toCheckpoint({ path, step, epoch, bytes }: CheckpointInfo): MessageInit
 
 function toTrainingConfig(config: TrainingConfig): MessageInitShape<typeof proto.TrainingConfigSchema> {
   const { dataset, epochs, batchSize, limitTrain, limitTest, labelSmoothing, evaluateEveryEpochs } = config;
+  const { checkpointEverySteps, checkpointsKept, maxRetries } = config;
   const { learningRate, momentum, weightDecay, decayMultistepCoefficients } = config;
   const { milestones, factor, cropPadding, horizontalFlip } = config;
   return {
@@ -92,6 +93,9 @@ function toTrainingConfig(config: TrainingConfig): MessageInitShape<typeof proto
     augmentation: { cropPadding, horizontalFlip },
     precision: proto.Precision.F32,
     evaluateEveryEpochs,
+    checkpointEverySteps,
+    checkpointsKept,
+    maxRetries,
   };
 }
 

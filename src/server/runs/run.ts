@@ -1,5 +1,5 @@
 /** A run as the store keeps it, and the entries of its log. Times are milliseconds since 1970, UTC. */
-import { type CheckpointInfo, CHECKPOINTS_KEPT, type Metrics, type TrainingConfig } from "../../engine/mod.ts";
+import type { CheckpointInfo, Metrics, TrainingConfig } from "../../engine/mod.ts";
 import { hasEnded, type RunState } from "./state.ts";
 
 export interface Run {
@@ -43,7 +43,13 @@ export type RunEventBody =
     readonly secondsLeft?: number;
   }
   | { readonly kind: "evaluation"; readonly metrics: Metrics }
-  | { readonly kind: "checkpoint"; readonly checkpoint: CheckpointInfo };
+  | {
+    readonly kind: "checkpoint";
+    readonly checkpoint: CheckpointInfo;
+    readonly best: boolean;
+    /** Paths on disk after it was written. */
+    readonly kept: readonly string[];
+  };
 
 /** An event before the store has numbered it. */
 export interface RunEventEntry {
@@ -79,10 +85,16 @@ export function applyEvent(run: Run, event: RunEvent): Run {
     case "evaluation":
       return { ...next, evaluation: body.metrics };
     case "checkpoint":
-      return { ...next, checkpoints: [...run.checkpoints, body.checkpoint].slice(-CHECKPOINTS_KEPT) };
+      return { ...next, checkpoints: checkpointsOnDisk([...run.checkpoints, body.checkpoint], body.kept) };
     case "preparing":
       return next;
   }
+}
+
+/** The newest entry of each path that is still there: a resumed run may write a checkpoint's name again. */
+function checkpointsOnDisk(checkpoints: readonly CheckpointInfo[], kept: readonly string[]): CheckpointInfo[] {
+  const byPath = new Map(checkpoints.map((checkpoint) => [checkpoint.path, checkpoint]));
+  return kept.flatMap((path) => byPath.get(path) ?? []);
 }
 
 function progressOf(step: number, epoch: number, body: RunEventBody & { kind: "progress" }): RunProgress {

@@ -172,7 +172,8 @@ export class TrainingRuns {
     let unrecorded: unknown;
     const coalescer = new EventCoalescer((event) => {
       try {
-        this.append(id, entryOf(event));
+        // Told by jobs alone that were resumed or asked to pause, which these are not.
+        if (event.kind !== "resumed" && event.kind !== "paused") this.append(id, entryOf(event));
       } catch (error) {
         // Called from a timer, too, where nobody could catch it.
         unrecorded ??= error;
@@ -180,7 +181,7 @@ export class TrainingRuns {
     }, this.metricsInterval);
     try {
       this.move(id, "RUNNING");
-      for await (const event of this.engine.train({ config, folder: `runs/${id}` }, signal)) {
+      for await (const event of this.engine.train({ config, folder: `runs/${id}`, resume: false }, signal)) {
         coalescer.push(event);
         if (unrecorded !== undefined) throw unrecorded;
       }
@@ -232,7 +233,7 @@ export class TrainingRuns {
   }
 }
 
-function entryOf({ step, epoch, ...body }: TrainingEvent): RunEventEntry {
+function entryOf({ step, epoch, ...body }: Exclude<TrainingEvent, { kind: "resumed" | "paused" }>): RunEventEntry {
   return { step, epoch, body };
 }
 

@@ -32,6 +32,7 @@ const precisions = { [proto.Precision.UNSPECIFIED]: "f32", [proto.Precision.F32]
 export function checkTrainingConfig(message: proto.TrainingConfig | undefined): CheckedConfig {
   const config = checkPresent("config", message, "set");
   const { epochs = 1, batchSize = 64, evaluateEveryEpochs = 1, labelSmoothing = 0 } = config;
+  const { checkpointEverySteps = 1000, checkpointsKept = 2, maxRetries = 2 } = config;
   return {
     model: checkModelSpec("config.model", config.model),
     dataset: checkName("config.dataset", config.dataset),
@@ -46,6 +47,12 @@ export function checkTrainingConfig(message: proto.TrainingConfig | undefined): 
     ...checkAugmentation(config.augmentation),
     precision: checkEnum("config.precision", config.precision, precisions, "PRECISION_F32 (1), or left out"),
     evaluateEveryEpochs: checkInteger("config.evaluate_every_epochs", evaluateEveryEpochs, { min: 0, max: mostEpochs }),
+    checkpointEverySteps: checkInteger("config.checkpoint_every_steps", checkpointEverySteps, {
+      min: 0,
+      max: 2 ** 32 - 1,
+    }),
+    checkpointsKept: checkInteger("config.checkpoints_kept", checkpointsKept, { min: 1, max: 1000 }),
+    maxRetries: checkInteger("config.max_retries", maxRetries, { min: 0, max: 100 }),
   };
 }
 

@@ -23,6 +23,9 @@ const config: TrainingConfig = {
   horizontalFlip: false,
   precision: "f32",
   evaluateEveryEpochs: 1,
+  checkpointEverySteps: 0,
+  checkpointsKept: 2,
+  maxRetries: 0,
 };
 
 function newRun(id: string, changes: Partial<NewRun> = {}): NewRun {
@@ -99,7 +102,11 @@ Deno.test(
     store.move("a", "RUNNING", { time: 2000 });
     store.append("a", { step: 3, epoch: 1, body: progress(0.5) }, 3000);
     const checkpoint = { path: "runs/a/checkpoints/step-00000003.safetensors", step: 3, epoch: 1, bytes: 2 ** 40 };
-    store.append("a", { step: 3, epoch: 1, body: { kind: "checkpoint", checkpoint } }, 4000);
+    store.append("a", {
+      step: 3,
+      epoch: 1,
+      body: { kind: "checkpoint", checkpoint, best: true, kept: [checkpoint.path] },
+    }, 4000);
     const metrics = { loss: 0.1, top1: 0.9, top5: 1, images: 20 };
     store.append("a", { step: 3, epoch: 1, body: { kind: "evaluation", metrics } }, 5000);
     const last = store.move("a", "SUCCEEDED", { time: 6000 });

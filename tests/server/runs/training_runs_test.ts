@@ -25,6 +25,9 @@ const quick: TrainingConfig = {
   horizontalFlip: false,
   precision: "f32",
   evaluateEveryEpochs: 1,
+  checkpointEverySteps: 0,
+  checkpointsKept: 2,
+  maxRetries: 0,
 };
 const long = { ...quick, epochs: 100_000 };
 const forever = new AbortController().signal;

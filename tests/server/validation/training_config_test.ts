@@ -31,6 +31,9 @@ Deno.test("checkTrainingConfig() fills in every default", () => {
     horizontalFlip: true,
     precision: "f32",
     evaluateEveryEpochs: 1,
+    checkpointEverySteps: 1000,
+    checkpointsKept: 2,
+    maxRetries: 2,
   });
 });
 
@@ -47,6 +50,9 @@ Deno.test("checkTrainingConfig() keeps what was set, zeros included", () => {
     augmentation: { cropPadding: 0, horizontalFlip: false },
     precision: Precision.F32,
     evaluateEveryEpochs: 0,
+    checkpointEverySteps: 0,
+    checkpointsKept: 1,
+    maxRetries: 0,
   });
   assertEquals(fillAugmentation(config, { cropPadding: 4, horizontalFlip: true }), {
     model: { name: "lm-resnext-29-8x64d", transition: "project_both" },
@@ -67,6 +73,9 @@ Deno.test("checkTrainingConfig() keeps what was set, zeros included", () => {
     horizontalFlip: false,
     precision: "f32",
     evaluateEveryEpochs: 0,
+    checkpointEverySteps: 0,
+    checkpointsKept: 1,
+    maxRetries: 0,
   });
 });
 
@@ -111,6 +120,8 @@ const wrong: [Fields, string][] = [
   ],
   [{ precision: 7 as Precision }, 'Field "config.precision" must be PRECISION_F32 (1), or left out, got 7'],
   [{ evaluateEveryEpochs: 100_001 }, 'Field "config.evaluate_every_epochs" must be an integer from 0 to 100000'],
+  [{ checkpointsKept: 0 }, 'Field "config.checkpoints_kept" must be an integer from 1 to 1000, got 0'],
+  [{ maxRetries: 101 }, 'Field "config.max_retries" must be an integer from 0 to 100, got 101'],
 ];
 
 for (const [changes, text] of wrong) {
