@@ -53,7 +53,7 @@ export {
   elementwiseSource,
 } from "./elementwise.ts";
 export { channelQuads, type ImageLayout } from "./layout.ts";
-export { laneBlockQuads, type LaneConvolution, laneSource, type LaneTile, laneWindow } from "./conv2d/lanes.ts";
+export { type LaneConvolution, lanePartQuads, laneSource, type LaneTile, laneWindow } from "./conv2d/lanes.ts";
 export { stripBlockQuads, type StripConvolution, type StripEpilogue, stripSource } from "./conv2d/strip.ts";
 export { type LaneWeightGradient, laneWeightGradientSource } from "./conv2d/weight_gradient_lanes.ts";
 export {

@@ -1,21 +1,24 @@
 /** Forward convolutions and input gradients with output channels spread over the lanes of a subgroup. */
-import { channelQuads, laneBlockQuads, laneSource, type LaneTile, laneWindow, wgsl } from "../../wgsl/mod.ts";
-import type { Candidate, Kernel, ScratchAllocator, Target } from "../graph/kernel.ts";
+import { channelQuads, lanePartQuads, laneSource, type LaneTile, laneWindow, wgsl } from "../../wgsl/mod.ts";
+import type { Binding, Candidate, Kernel, ScratchAllocator, Target } from "../graph/kernel.ts";
 import { type Conv2dProblem, parameterBinding } from "./conv2d_problem.ts";
 import type { StripRequest } from "./conv2d_strip.ts";
 
 /** Nanoseconds on lavapipe at 512 bits, for one subgroup; their ratios pick the tile. */
-const COSTS = { storageLoad: 90, uniformLoad: 25, multiplyAdd: 0.36, store: { 1: 41, 2: 55, 4: 80 } } as const;
+const COSTS = { storageLoad: 88, uniformLoad: 25, multiplyAdd: 0.36, store: { 1: 41, 2: 55, 4: 80 } } as const;
 
-/** Multiply-adds of straight-line code, beyond which compilation takes seconds. */
+/** Multiply-adds of straight-line code, beyond which compilation takes seconds; sums beyond which they leave the L1 cache. */
 const MAX_BODY = 4700;
+const MAX_SUMS = 128;
 
-const MIN_TAPS = 6;
+/** Uniforms of weights; a stage has at least 12. */
+const MAX_PARTS = 9;
 
 interface LaneForm {
   readonly tile: LaneTile;
-  readonly weights: "uniform" | "storage";
-  readonly blockQuads: number;
+  /** Uniforms that hold the weights of a block, and the size of one. */
+  readonly parts: number;
+  readonly partQuads: number;
 }
 
 /** None where lanes would lie idle. */
@@ -35,15 +38,15 @@ function laneKernels(
   request: StripRequest,
   { form, target, memory }: { readonly form: LaneForm; readonly target: Target; readonly memory: ScratchAllocator },
 ): Kernel[] {
-  const { tile, weights, blockQuads } = form;
+  const { tile, parts, partQuads } = form;
   const { read, write, weight, rows, columns, epilogue } = request;
   const { groups, batch, kernelHeight, kernelWidth } = problem;
   const lanes = target.subgroupSize;
   const inputQuads = channelQuads(read) / groups;
   const blocksAGroup = channelQuads(write) * 4 / groups / (lanes * tile.channels);
   const blocks = groups * blocksAGroup;
-  const strideBytes = Math.ceil(blockQuads / 16) * 256;
-  const packed = memory.packed(`${request.label} weights`, blocks * strideBytes);
+  const strideBytes = Math.ceil(partQuads / 16) * 256;
+  const packed = memory.packed(`${request.label} weights`, blocks * parts * strideBytes);
   const { code, tiles } = laneSource({
     input: read,
     output: write,
@@ -58,7 +61,7 @@ function laneKernels(
     inputQuads,
     lanes,
     tile,
-    weights,
+    parts,
     epilogue,
   });
   const pack: Kernel = {
@@ -81,11 +84,12 @@ function laneKernels(
       LANES: lanes,
       LANE_CHANNELS: tile.channels,
       BLOCKS_A_GROUP: blocksAGroup,
-      BLOCKS: blocks,
+      PARTS: parts,
+      PART_TAPS: Math.ceil(rows.taps.length * columns.taps.length / parts),
       STRIDE: strideBytes / 16,
     },
     bindings: [parameterBinding(weight, "read"), { buffer: packed, access: "read_write" }],
-    workgroups: [Math.ceil(blockQuads / 64), blocks, 1],
+    workgroups: [Math.ceil(partQuads / 64), blocks * parts, 1],
     parametersOnly: true,
   };
   const dispatches = Array.from({ length: blocks }, (_, block): Kernel => ({
@@ -93,13 +97,15 @@ function laneKernels(
     code,
     bindings: [
       { buffer: read.buffer, access: "read" },
-      {
-        buffer: packed,
-        access: weights === "uniform" ? "uniform" : "read",
-        offset: block * strideBytes,
-        size: blockQuads * 16,
-      },
       { buffer: write.buffer, access: "read_write" },
+      ...Array.from({ length: parts }, (_, part): Binding => {
+        return {
+          buffer: packed,
+          access: "uniform",
+          offset: (block * parts + part) * strideBytes,
+          size: partQuads * 16,
+        };
+      }),
       ...(epilogue?.bindings ?? []),
     ],
     workgroups: [tiles, batch, 1],
@@ -117,30 +123,37 @@ function laneForm(
   const inputQuads = channelQuads(read) / groups;
   const writes = channelQuads(write) * 4 / groups;
   const taps = rows.taps.length * columns.taps.length;
-  // Few taps use too little of what is broadcast: strips are faster there.
-  if (taps < MIN_TAPS || batch > target.maxWorkgroupsPerDimension) return undefined;
+  if (taps === 0 || batch > target.maxWorkgroupsPerDimension) return undefined;
   let best: (LaneForm & { readonly cost: number }) | undefined;
   for (const channels of [1, 2, 4] as const) {
     if (writes % (lanes * channels) !== 0) continue;
-    for (let height = 1; height <= Math.min(rows.count, 16); height++) {
-      for (let width = 1; width <= Math.min(columns.count, 32); width++) {
+    const form = { dy: rows.taps, dx: columns.taps, inputQuads, lanes };
+    const parts = range(1, Math.min(taps, MAX_PARTS)).find((parts) => {
+      return lanePartQuads({ ...form, tile: { channels }, parts }) * 16 <= target.maxUniformBindingBytes;
+    });
+    if (parts === undefined) continue;
+    const partQuads = lanePartQuads({ ...form, tile: { channels }, parts });
+    for (const height of range(1, Math.min(rows.count, 16))) {
+      for (const width of range(1, Math.min(columns.count, 32))) {
         const pixels = height * width;
         const body = pixels * channels * 4 * taps;
-        if (pixels * channels > 256 || pixels > 128 || body > MAX_BODY) continue;
+        if (pixels * channels > MAX_SUMS || body > MAX_BODY) continue;
         const windowRows = laneWindow({ offsets: rows.taps, extent: height, step: inputStep });
         const windowColumns = laneWindow({ offsets: columns.taps, extent: width, step: inputStep });
         if (!windowRows || !windowColumns) continue;
-        const tile = { height, width, channels };
-        const blockQuads = laneBlockQuads({ dy: rows.taps, dx: columns.taps, inputQuads, lanes, tile });
-        const uniform = blockQuads * 16 <= target.maxUniformBindingBytes;
         const loads = Math.ceil(windowRows.count * windowColumns.count / lanes) * COSTS.storageLoad +
-          taps * channels * (uniform ? COSTS.uniformLoad : COSTS.storageLoad);
+          taps * channels * COSTS.uniformLoad;
         const tiles = Math.ceil(rows.count / height) * Math.ceil(columns.count / width);
-        const time = inputQuads * (loads + body * COSTS.multiplyAdd) + pixels * COSTS.store[channels];
+        const time = inputQuads * (loads + body * COSTS.multiplyAdd) +
+          pixels * COSTS.store[channels];
         const cost = tiles * time / channels;
-        if (!best || cost < best.cost) best = { tile, weights: uniform ? "uniform" : "storage", blockQuads, cost };
+        if (!best || cost < best.cost) best = { tile: { height, width, channels }, parts, partQuads, cost };
       }
     }
   }
   return best;
+}
+
+function range(first: number, last: number): number[] {
+  return Array.from({ length: last - first + 1 }, (_, i) => first + i);
 }

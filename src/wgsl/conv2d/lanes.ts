@@ -21,8 +21,8 @@ export interface LaneConvolution extends
   /** Lanes of a subgroup. */
   readonly lanes: number;
   readonly tile: LaneTile;
-  /** Where the weights are bound; uniforms are faster but small. */
-  readonly weights: "uniform" | "storage";
+  /** Uniforms that the weights are split over, by taps: one is at most 64 KiB. */
+  readonly parts: number;
 }
 
 /** What one subgroup computes: pixels of the output grid, and output channels a lane. */
@@ -32,11 +32,13 @@ export interface LaneTile {
   readonly channels: 1 | 2 | 4;
 }
 
-/** vec4s of one block of packed weights, its header included. */
-export function laneBlockQuads(
-  { dy, dx, inputQuads, lanes, tile }: Pick<LaneConvolution, "dy" | "dx" | "inputQuads" | "lanes" | "tile">,
+/** vec4s of one part of a block of packed weights, its header included. */
+export function lanePartQuads(
+  { dy, dx, inputQuads, lanes, tile, parts }: Pick<LaneConvolution, "dy" | "dx" | "inputQuads" | "lanes" | "parts"> & {
+    readonly tile: Pick<LaneTile, "channels">;
+  },
 ): number {
-  return 1 + inputQuads * dy.length * dx.length * tile.channels * lanes;
+  return 1 + inputQuads * Math.ceil(dy.length * dx.length / parts) * tile.channels * lanes;
 }
 
 /** The input positions that a tile reads along one axis, evenly spaced; undefined where they are not. */
@@ -55,8 +57,8 @@ export function laneWindow(
  * multiply-adds and brings one vec4 a lane whatever the addresses are, so every lane loads another pixel of the
  * tile's input window; `subgroupBroadcast`, cheap at a constant lane, then gives each value to all lanes, and each lane
  * multiplies it with the weights of its own output channels. A workgroup is one subgroup: grid (tiles, images).
- * Weights: (output channel, input quad, 0, 0), then [input quad][tap row][tap column][channel of the lane][lane] of
- * vec4 over input channels.
+ * Weights: (output channel, input quad, 0, 0), then [input quad][tap][channel of the lane][lane] of vec4 over
+ * input channels; parts hold equal numbers of taps.
  */
 export function laneSource(convolution: LaneConvolution): { readonly code: string; readonly tiles: number } {
   const { input, output, rows, columns, inputStep, outputStep, dy, dx, inputQuads, lanes, tile } = convolution;
@@ -83,7 +85,8 @@ export function laneSource(convolution: LaneConvolution): { readonly code: strin
         (x * inputStep + offsetX - minDx) / windowColumns.gap,
     }))
   );
-  const stepWeights = taps.length * tile.channels * lanes;
+  const partTaps = Math.ceil(taps.length / convolution.parts);
+  const parts = range(convolution.parts);
   const used = new Set(pixels.flatMap((pixel) => taps.map(({ at }) => at(pixel))));
 
   const loadAddress = (j: number) => {
@@ -92,12 +95,16 @@ export function laneSource(convolution: LaneConvolution): { readonly code: strin
       windowColumns.gap * channelQuads(input)
     }u`;
   };
+  const weight = (index: number, v: number) => {
+    const offset = (index % partTaps * tile.channels + v) * lanes;
+    return `let w${index}_${v} = weights${Math.floor(index / partTaps)}.values[at + ${offset}u];`;
+  };
   const products = "xyzw".split("").flatMap((c) => [
     ...[...used].map((k) => `let b${c}${k} = subgroupBroadcast(x${Math.floor(k / lanes)}.${c}, ${k % lanes}u);`),
     ...pixels.flatMap((pixel) =>
       channels.map((v) => {
         const sum = taps.reduce(
-          (before, { index, at }) => `fma(b${c}${at(pixel)}, w${index * tile.channels + v}.${c}, ${before})`,
+          (before, { index, at }) => `fma(b${c}${at(pixel)}, w${index}_${v}.${c}, ${before})`,
           pixel.sum(v),
         );
         return `${pixel.sum(v)} = ${sum};`;
@@ -111,10 +118,10 @@ export function laneSource(convolution: LaneConvolution): { readonly code: strin
   const code = `// Convolution: ${tile.height}x${tile.width} pixels by ${
     lanes * tile.channels
   } channels a subgroup of ${lanes}.
-struct Weights { header: vec4<u32>, values: array<vec4<f32>, ${inputQuads * stepWeights}> }
+struct Weights { header: vec4<u32>, values: array<vec4<f32>, ${lanePartQuads(convolution) - 1}> }
 @group(0) @binding(0) var<storage, read> input: array<vec4<f32>>;
-@group(0) @binding(1) var<${convolution.weights === "uniform" ? "uniform" : "storage, read"}> weights: Weights;
-@group(0) @binding(2) var<storage, read_write> output: array<${laneType(tile)}>;
+@group(0) @binding(1) var<storage, read_write> output: array<${laneType(tile)}>;
+${parts.map((part) => `@group(0) @binding(${2 + part}) var<uniform> weights${part}: Weights;`).join("\n")}
 ${epilogueBindings(convolution)}
 
 @compute @workgroup_size(${lanes})
@@ -124,16 +131,16 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let tile_x = group.x % ${tilesX}u;
   let y0 = ${start({ tile: "tile_y", extent: tile.height, count: rows })};
   let x0 = ${start({ tile: "tile_x", extent: tile.width, count: columns })};
-  let channel = weights.header.x + lane * ${tile.channels}u;
+  let channel = weights0.header.x + lane * ${tile.channels}u;
   let corner = (image * ${input.height + 2 * input.halo}u + y0 * ${inputStep}u + ${input.halo + minDy}u) * ${
     rowQuads(input)
-  }u + (x0 * ${inputStep}u + ${input.halo + minDx}u) * ${channelQuads(input)}u + weights.header.y;
-  ${loads.map((j) => `let from${j} = corner + ${loadAddress(j)};`).join("\n  ")}
+  }u + (x0 * ${inputStep}u + ${input.halo + minDx}u) * ${channelQuads(input)}u + weights0.header.y;
+  ${loads.map((j) => `var from${j} = corner + ${loadAddress(j)};`).join("\n  ")}
   ${pixels.map((pixel) => channels.map((v) => `var ${pixel.sum(v)} = 0f;`).join(" ")).join("\n  ")}
   for (var quad = 0u; quad < ${inputQuads}u; quad++) {
-    let at = quad * ${stepWeights}u + lane;
-    ${loads.map((j) => `let x${j} = input[from${j} + quad];`).join("\n    ")}
-    ${range(stepWeights / lanes).map((i) => `let w${i} = weights.values[at + ${i * lanes}u];`).join("\n    ")}
+    ${loads.map((j) => `let x${j} = input[from${j}]; from${j} += 1u;`).join("\n    ")}
+    let at = quad * ${partTaps * tile.channels * lanes}u + lane;
+    ${taps.flatMap(({ index }) => channels.map((v) => weight(index, v))).join("\n    ")}
     ${products.join("\n    ")}
   }
 ${stores()}
@@ -175,10 +182,12 @@ function laneType({ channels }: LaneTile): string {
   return channels === 1 ? "f32" : `vec${channels}<f32>`;
 }
 
-function epilogueBindings({ epilogue, tile }: LaneConvolution): string {
+function epilogueBindings({ epilogue, tile, parts }: LaneConvolution): string {
   if (!epilogue) return "";
   const images = epilogue.inputs.map((_, i) => `var<storage, read> e${i}: array<${laneType(tile)}>;`);
-  return [...images, ...epilogue.declarations].map((text, i) => `@group(0) @binding(${3 + i}) ${text}`).join("\n");
+  return [...images, ...epilogue.declarations].map((text, i) => `@group(0) @binding(${2 + parts + i}) ${text}`).join(
+    "\n",
+  );
 }
 
 /**
