@@ -10,6 +10,7 @@ import conv2dDirectBackwardInput from "./conv2d/direct_backward_input.wgsl" with
 import conv2dDirectBackwardWeight from "./conv2d/direct_backward_weight.wgsl" with { type: "text" };
 import packLanes from "./conv2d/pack_lanes.wgsl" with { type: "text" };
 import packWeights from "./conv2d/pack_weights.wgsl" with { type: "text" };
+import sumSlices from "./conv2d/sum_slices.wgsl" with { type: "text" };
 import weightGradientReduce from "./conv2d/weight_gradient_reduce.wgsl" with { type: "text" };
 import decodeImages from "./decode_images.wgsl" with { type: "text" };
 import globalAveragePool from "./global_average_pool.wgsl" with { type: "text" };
@@ -42,6 +43,7 @@ export const wgsl = {
   softmax,
   softmaxCrossEntropy,
   sumPartials,
+  sumSlices,
   weightGradientReduce,
 } as const;
 
@@ -52,8 +54,14 @@ export {
   type ElementwiseSource,
   elementwiseSource,
 } from "./elementwise.ts";
-export { channelQuads, type ImageLayout } from "./layout.ts";
+export { channelQuads, dividingWorkgroup, type ImageLayout } from "./layout.ts";
 export { type LaneConvolution, lanePartQuads, laneSource, type LaneTile, laneWindow } from "./conv2d/lanes.ts";
+export {
+  type QuadGroupConvolution,
+  quadGroupSource,
+  type QuadGroupWeightGradient,
+  quadGroupWeightGradientSource,
+} from "./conv2d/quad_groups.ts";
 export { stripBlockQuads, type StripConvolution, type StripEpilogue, stripSource } from "./conv2d/strip.ts";
 export { type LaneWeightGradient, laneWeightGradientSource } from "./conv2d/weight_gradient_lanes.ts";
 export {

@@ -29,6 +29,16 @@ const CASES: Readonly<Record<string, Case>> = {
   "a stride past the kernel": { input: [1, 10, 10, 16], outputChannels: 16, kernel: [2, 3], stride: 3 },
   "a column of taps": { input: [1, 29, 5, 16], outputChannels: 48, kernel: [7, 1] },
   "groups": { input: [2, 8, 8, 64], outputChannels: 64, kernel: [3, 3], padding: 1, groups: 2 },
+  "groups of one quad": { input: [2, 9, 9, 64], outputChannels: 64, kernel: [3, 3], padding: 1, groups: 16 },
+  "strided groups of one quad": {
+    input: [2, 11, 19, 32],
+    outputChannels: 32,
+    kernel: [3, 3],
+    stride: 2,
+    padding: 1,
+    groups: 8,
+  },
+  "groups of one quad and even taps": { input: [1, 8, 21, 64], outputChannels: 64, kernel: [1, 2], groups: 16 },
   "weights past a uniform binding": { input: [1, 4, 4, 256], outputChannels: 32, kernel: [3, 3], padding: 1 },
 };
 

@@ -5,6 +5,7 @@ import { directKernel, directWeightGradientKernel } from "./conv2d_direct.ts";
 import { tapsKey, weightGradientKey } from "./conv2d_key.ts";
 import type { BoundEpilogue, Conv2dProblem } from "./conv2d_problem.ts";
 import { laneCandidates } from "./conv2d_lanes.ts";
+import { quadGroupCandidates, quadGroupWeightGradientCandidates } from "./conv2d_quad_groups.ts";
 import { type Axis, stripCandidates, type StripRequest } from "./conv2d_strip.ts";
 import { weightGradientCandidates } from "./conv2d_weight_gradient.ts";
 
@@ -99,7 +100,10 @@ export function lowerConv2dBackwardWeight(
   memory: ScratchAllocator,
 ): Kernel[] {
   if (!fillsQuads(problem)) return [directWeightGradientKernel(problem, io)];
-  const candidates = weightGradientCandidates(problem, io, target);
+  const candidates = [
+    ...quadGroupWeightGradientCandidates(problem, io, target),
+    ...weightGradientCandidates(problem, io, target),
+  ];
   return memory.choose(weightGradientKey(problem, io), candidates).lower(memory);
 }
 
@@ -113,7 +117,11 @@ function tapKernels(
 
 /** The forms of a list of taps, the fastest by the cost model first. */
 function tapCandidates(problem: Conv2dProblem, request: StripRequest, target: Target): Candidate[] {
-  return [...laneCandidates(problem, request, target), ...stripCandidates(problem, request, target)];
+  return [
+    ...quadGroupCandidates(problem, request, target),
+    ...laneCandidates(problem, request, target),
+    ...stripCandidates(problem, request, target),
+  ];
 }
 
 /** Whether channel quads lie within one group, as the fast kernels need. */
