@@ -95,6 +95,8 @@ export interface BenchMeasurement {
   readonly adapter: string;
   readonly minimum?: number;
   readonly maximum?: number;
+  /** Figures of this benchmark alone, by JSON name. */
+  readonly details?: Readonly<Record<string, number | string>>;
 }
 
 export interface ExampleImage {

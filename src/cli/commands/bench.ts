@@ -62,14 +62,19 @@ function benchKindCommand(kind: BenchKind): Command {
 }
 
 function measurementJson({ benchmark, median, unit, runs, adapter, ...rest }: BenchMeasurement): JsonObject {
-  const { minimum, maximum } = rest;
-  return { benchmark, case: rest.case, median, unit, runs, adapter, minimum, maximum };
+  const { minimum, maximum, details } = rest;
+  return { benchmark, case: rest.case, median, unit, runs, adapter, minimum, maximum, ...details };
 }
 
 function measurementLine({ benchmark, median, unit, runs, adapter, ...rest }: BenchMeasurement): string {
-  const { minimum, maximum } = rest;
+  const { minimum, maximum, details = {} } = rest;
   const range = minimum === undefined || maximum === undefined
     ? ""
     : `, ${formatRate(minimum)} to ${formatRate(maximum)}`;
-  return `${benchmark}  ${rest.case}  ${formatRate(median)} ${unit}  (median of ${runs}${range}; ${adapter})`;
+  const more = Object.entries(details).map(([name, value]) => `; ${name} ${formatDetail(value)}`).join("");
+  return `${benchmark}  ${rest.case}  ${formatRate(median)} ${unit}  (median of ${runs}${range}${more}; ${adapter})`;
+}
+
+function formatDetail(value: number | string): string {
+  return typeof value === "number" ? String(Number(value.toPrecision(3))) : value;
 }

@@ -7,6 +7,7 @@ import type { Variables } from "./variables.ts";
 const USAGE = GPUBufferUsage.STORAGE | GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST | GPUBufferUsage.COPY_SRC;
 
 interface Dispatch {
+  readonly kernel: Kernel;
   readonly pipeline: GPUComputePipeline;
   readonly group: GPUBindGroup;
   readonly workgroups: readonly [number, number, number];
@@ -56,6 +57,11 @@ export class Execution {
   /** Distinct pipelines: what a warm-up compiles. */
   get pipelines(): number {
     return this.#distinct.length;
+  }
+
+  /** What a step dispatches, in order; kernels that run only after parameters change are left out. */
+  get kernels(): readonly Kernel[] {
+    return this.#dispatches.map(({ kernel }) => kernel);
   }
 
   /**
@@ -109,6 +115,14 @@ export class Execution {
     encodePass(encoder, this.#dispatches);
   }
 
+  /** Records the dispatches from `first` to before `end`, as `kernels` counts them, in a pass of their own: to be timed. */
+  encodePart(
+    encoder: GPUCommandEncoder,
+    part: { readonly first: number; readonly end: number; readonly timestampWrites?: GPUComputePassTimestampWrites },
+  ): void {
+    encodePass(encoder, this.#dispatches.slice(part.first, part.end), part.timestampWrites);
+  }
+
   destroy(): void {
     for (const buffer of this.#slots) buffer.destroy();
     for (const buffer of this.#inputs.values()) buffer.destroy();
@@ -118,7 +132,7 @@ export class Execution {
     const seen = new Set<string>();
     for (const kernel of this.#plan.kernels) {
       const pipeline = await this.#device.pipeline(kernel);
-      const dispatch = { pipeline, group: await this.#bind(kernel, pipeline), workgroups: kernel.workgroups };
+      const dispatch = { kernel, pipeline, group: await this.#bind(kernel, pipeline), workgroups: kernel.workgroups };
       (kernel.parametersOnly && !repack ? this.#parameterDispatches : this.#dispatches).push(dispatch);
       const key = pipelineKey(kernel);
       if (!seen.has(key)) this.#distinct.push(dispatch);
@@ -157,8 +171,12 @@ export class Execution {
   }
 }
 
-function encodePass(encoder: GPUCommandEncoder, dispatches: readonly Dispatch[]): void {
-  const pass = encoder.beginComputePass();
+function encodePass(
+  encoder: GPUCommandEncoder,
+  dispatches: readonly Dispatch[],
+  timestampWrites?: GPUComputePassTimestampWrites,
+): void {
+  const pass = encoder.beginComputePass({ timestampWrites });
   for (const { pipeline, group, workgroups } of dispatches) {
     pass.setPipeline(pipeline);
     pass.setBindGroup(0, group);

@@ -11,6 +11,8 @@ import { imageBytes, imageShape, type Tensor } from "./tensor.ts";
 /** A graph made ready to run: dispatches in order, and the buffers they need. */
 export interface Plan {
   readonly kernels: readonly Kernel[];
+  /** The operation that a kernel belongs to. */
+  readonly origins: ReadonlyMap<Kernel, Operation>;
   readonly slots: SlotAllocator;
   readonly variables: PackedBuffers;
   readonly parameterPacking: Packing;
@@ -77,7 +79,7 @@ class Planner implements Lowering {
   }
 
   run(): Plan {
-    const kernels: Kernel[] = [];
+    const origins = new Map<Kernel, Operation>();
     const keep = new Set(this.#options.keep ?? []);
     for (const tensor of new Set(this.#operations.flatMap((operation) => operation.inputs))) {
       if (tensor.role === "source") this.#slots.reserve(this.#place(tensor).buffer);
@@ -88,10 +90,10 @@ class Planner implements Lowering {
         if (keep.has(output)) this.#slots.reserve(image.buffer);
         else this.#slots.allocate(image.buffer);
       }
-      kernels.push(...operation.lower(this), ...this.#clearHalos(operation));
+      for (const kernel of [...operation.lower(this), ...this.#clearHalos(operation)]) origins.set(kernel, operation);
       this.#releaseAfter(operation, position, keep);
     });
-    return this.#finish(kernels, keep);
+    return this.#finish(origins, keep);
   }
 
   image(tensor: Tensor): ImageBuffer {
@@ -168,7 +170,7 @@ class Planner implements Lowering {
     }
   }
 
-  #finish(kernels: readonly Kernel[], keep: ReadonlySet<Tensor>): Plan {
+  #finish(origins: ReadonlyMap<Kernel, Operation>, keep: ReadonlySet<Tensor>): Plan {
     const workingBytes = this.#slots.slots.reduce((sum, slot) => sum + slot.size, 0);
     const inputBytes = this.#graph.inputs.reduce((sum, input) => sum + input.bytes, 0);
     const packedBytes = Object.values(this.variables).reduce((sum, { bytes }) => sum + bytes, 0);
@@ -177,7 +179,8 @@ class Planner implements Lowering {
     if (totalBytes > budget) throw new MemoryLimitError("A step", totalBytes, budget);
     const kept = [...this.#images].filter(([tensor]) => tensor.role === "source" || keep.has(tensor));
     return {
-      kernels,
+      kernels: [...origins.keys()],
+      origins,
       slots: this.#slots,
       variables: this.variables,
       parameterPacking: this.#parameterPacking,

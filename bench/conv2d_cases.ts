@@ -1,0 +1,141 @@
+/** Convolutions to measure, and how a result is checked. */
+import { conv2d, differentiate, Graph, linearCombination, type Tensor } from "../src/gpu/mod.ts";
+import type { Conv2dProblem } from "../src/gpu/ops/conv2d_problem.ts";
+import type { GpuDevice } from "../src/gpu/mod.ts";
+import { type Direction, type Operands, resultAt, resultShape } from "./conv2d_reference.ts";
+import type { KernelCase, PreparedKernel } from "./kernels.ts";
+import { keepOnly, KernelRun } from "./kernel_run.ts";
+import { generator } from "./measure.ts";
+
+interface Shape {
+  readonly size: readonly [height: number, width: number];
+  readonly channels: readonly [input: number, output: number];
+  readonly kernel: number;
+  readonly stride?: number;
+  readonly groups?: number;
+  /** Default: what is asked for. */
+  readonly batch?: number;
+  /** Default: all three. */
+  readonly directions?: readonly Direction[];
+}
+
+const DIRECTIONS: readonly Direction[] = ["forward", "backward_input", "backward_weight"];
+
+const SHAPES: readonly Shape[] = [
+  // ResNet-20.
+  { size: [32, 32], channels: [3, 16], kernel: 3, directions: ["forward", "backward_weight"] },
+  { size: [32, 32], channels: [16, 16], kernel: 3 },
+  { size: [32, 32], channels: [16, 32], kernel: 3, stride: 2 },
+  { size: [16, 16], channels: [32, 32], kernel: 3 },
+  { size: [16, 16], channels: [32, 64], kernel: 3, stride: 2 },
+  { size: [8, 8], channels: [64, 64], kernel: 3 },
+  // Bottlenecks.
+  { size: [16, 16], channels: [64, 256], kernel: 1 },
+  // ResNeXt-29 8x64d at its last stage but one, and 32x4d.
+  { size: [8, 8], channels: [512, 512], kernel: 3, groups: 8 },
+  { size: [16, 16], channels: [128, 128], kernel: 3, groups: 32 },
+  // The stem of networks for 224 pixels; nothing asks for the gradient of the pixels.
+  { size: [224, 224], channels: [3, 64], kernel: 7, stride: 2, batch: 4, directions: ["forward", "backward_weight"] },
+  // Nothing divides anything.
+  { size: [7, 5], channels: [24, 40], kernel: 3 },
+];
+
+const SAMPLE = 400;
+/** ‖result − reference‖ / ‖reference‖ over the sample. */
+const TOLERANCE = 1e-4;
+
+/** Every shape in every direction it is used in. */
+export function conv2dCases(batchSize: number): KernelCase[] {
+  return SHAPES.flatMap((shape) =>
+    (shape.directions ?? DIRECTIONS).map((direction) => {
+      const problem = problemOf(shape, batchSize);
+      return { name: nameOf(problem, direction), prepare: (device) => prepare(device, problem, direction) };
+    })
+  );
+}
+
+function problemOf(shape: Shape, batchSize: number): Conv2dProblem {
+  const { size: [inputHeight, inputWidth], channels, kernel, stride = 1, groups = 1, batch = batchSize } = shape;
+  const padding = (kernel - 1) / 2;
+  const extent = (input: number) => Math.floor((input + 2 * padding - kernel) / stride) + 1;
+  return {
+    batch,
+    inputHeight,
+    inputWidth,
+    inputChannels: channels[0],
+    outputHeight: extent(inputHeight),
+    outputWidth: extent(inputWidth),
+    outputChannels: channels[1],
+    kernelHeight: kernel,
+    kernelWidth: kernel,
+    stride,
+    padding,
+    groups,
+  };
+}
+
+function nameOf(p: Conv2dProblem, direction: Direction): string {
+  return `conv2d ${direction} ${p.kernelHeight}x${p.kernelWidth} ${p.inputChannels}->${p.outputChannels} ` +
+    `stride ${p.stride} groups ${p.groups} at ${p.inputHeight}x${p.inputWidth} batch ${p.batch}`;
+}
+
+async function prepare(device: GpuDevice, problem: Conv2dProblem, direction: Direction): Promise<PreparedKernel> {
+  const { graph, x, dy, result } = record(problem, direction);
+  const run = await KernelRun.create(device, graph, result ? [result] : []);
+  const outputs = problem.batch * problem.outputHeight * problem.outputWidth * problem.outputChannels;
+  const multiplyAdds = outputs * problem.kernelHeight * problem.kernelWidth * problem.inputChannels / problem.groups;
+  const inputs = problem.batch * problem.inputHeight * problem.inputWidth * problem.inputChannels;
+  const [o, i, ky, kx] = resultShape(problem, "backward_weight");
+  return {
+    run,
+    // Each of the three is read or written at least once, whatever the direction.
+    bytes: 4 * (inputs + outputs + o * i * ky * kx),
+    multiplyAdds,
+    tolerance: TOLERANCE,
+    async error() {
+      run.step();
+      const actual = result ? await run.read(result) : await run.readGradient("conv.weight");
+      if (!actual.every(Number.isFinite)) return Infinity;
+      const operands = { x: run.source(x), dy: run.source(dy), w: run.parameter("conv.weight") };
+      return sampledError(actual, { problem, direction, operands });
+    },
+  };
+}
+
+/** The graph of one direction alone, and its result where that is no parameter's gradient. */
+function record(problem: Conv2dProblem, direction: Direction) {
+  const { batch, inputHeight, inputWidth, inputChannels, outputChannels, stride, padding, groups } = problem;
+  const graph = new Graph({ training: true });
+  const x = graph.source("x", [batch, inputHeight, inputWidth, inputChannels], { needsGradient: true });
+  const kernel = [problem.kernelHeight, problem.kernelWidth] as const;
+  const y = conv2d(graph, x, { name: "conv", outputChannels, kernel, stride, padding, groups });
+  const dy = graph.source("dy", y.shape);
+  const dx = differentiate(graph, new Map([[y, dy]]), linearCombination).get(x);
+  keepOnly(graph, direction === "forward" ? "conv2d" : `conv2d_${direction}`);
+  const results: Record<Direction, Tensor | undefined> = { forward: y, backward_input: dx, backward_weight: undefined };
+  return { graph, x, dy, result: results[direction] };
+}
+
+/** Against the double-precision reference, at random places and at the edges. */
+function sampledError(
+  actual: Float32Array,
+  about: { readonly problem: Conv2dProblem; readonly direction: Direction; readonly operands: Operands },
+): number {
+  const { problem, direction, operands } = about;
+  const shape = resultShape(problem, direction);
+  const next = generator(7);
+  // A weight's gradient sums over the whole batch.
+  const sample = direction === "backward_weight" ? SAMPLE / 4 : SAMPLE;
+  let [difference, norm] = [0, 0];
+  for (let i = 0; i < sample; i++) {
+    const place = shape.map((extent) => {
+      const edge = next() >>> 30;
+      return edge === 0 ? 0 : edge === 1 ? extent - 1 : (next() >>> 8) % extent;
+    });
+    const expected = resultAt(problem, direction, { operands, place });
+    const index = place.reduce((flat, position, axis) => flat * shape[axis] + position, 0);
+    difference += (actual[index] - expected) ** 2;
+    norm += expected ** 2;
+  }
+  return Math.sqrt(difference / norm);
+}
