@@ -1,109 +1,108 @@
 /** Images a second of whole networks: training steps and inference batches, on random images resident in memory. */
-import { decayScales, GpuDevice, Variables } from "../src/gpu/mod.ts";
-import { initialValues } from "../src/models/mod.ts";
-import { gatherBatch, sequentialBatches } from "../src/engine/batches.ts";
-import type { TrainingConfig } from "../src/engine/messages.ts";
-import { inferenceProgram, type NetworkShape, type Program, trainingProgram } from "../src/engine/programs.ts";
-import { pipelined, planProgram, Runner } from "../src/engine/runner.ts";
-import { type Measurement, randomBytes, summarise } from "./measure.ts";
+import { pipelined } from "../src/engine/runner.ts";
+import { measureMultiplyAdds } from "./ceilings.ts";
+import { type Measurement, median, summarise } from "./measure.ts";
+import { forwardMultiplyAdds, type NetworkOptions, NetworkSession } from "./network_session.ts";
+import { timeByKind, timeStep } from "./step_timeline.ts";
+import { GpuTimer } from "./timer.ts";
+import { toTraceFile } from "./trace_events.ts";
 
-export interface NetworkBenchOptions {
-  readonly model: string;
-  readonly batchSize: number;
-  readonly image: { readonly height: number; readonly width: number; readonly channels: number };
-  readonly classes: number;
-  /** Counted runs of STEPS_A_RUN steps each. */
+export interface NetworkBenchOptions extends NetworkOptions {
+  /** Counted runs over all batches. */
   readonly runs: number;
   readonly matches: (name: string) => boolean;
   readonly signal: AbortSignal;
+  /** Where the timeline of one step goes. */
+  readonly trace?: string;
+  /** Takes what is for people alone. */
+  readonly note: (line: string) => void;
 }
 
-/** Steps timed together, so that the queue is full for most of them. */
-const STEPS_A_RUN = 4;
 const WARM_UP_RUNS = 1;
+/** A training step's convolutions are three of the forward pass's: output, input gradient, weight gradient. */
+const FORWARD_PASSES = { train: 3, infer: 1 } as const;
 
 /** Training steps: decode, forward, backward, update. */
 export function benchTrain(options: NetworkBenchOptions): AsyncGenerator<Measurement> {
-  return benchNetwork("train", options, (shape) => trainingProgram(shape, configOf(options), options.batchSize));
+  return benchNetwork("train", options);
 }
 
 /** Inference batches: decode, forward, softmax, probabilities read back. */
 export function benchInfer(options: NetworkBenchOptions): AsyncGenerator<Measurement> {
-  return benchNetwork("infer", options, (shape) => inferenceProgram(shape, options.batchSize));
+  return benchNetwork("infer", options);
 }
 
-async function* benchNetwork(
-  benchmark: string,
-  options: NetworkBenchOptions,
-  record: (shape: NetworkShape) => Program,
-): AsyncGenerator<Measurement> {
-  const { model, batchSize, runs, image: { height, width, channels }, classes } = options;
+async function* benchNetwork(benchmark: "train" | "infer", options: NetworkBenchOptions): AsyncGenerator<Measurement> {
+  const { model, batchSize, image: { height, width } } = options;
   const name = `${model} batch ${batchSize} ${height}x${width}`;
   if (!options.matches(name)) return;
-  const device = await GpuDevice.open();
-  const perChannel = (value: number) => Array.from({ length: channels }, () => value);
-  const images = { height, width, channels, mean: perChannel(0.5), standardDeviation: perChannel(0.25) };
-  const shape = { model: { name: model }, images, classes };
-  const program = record(shape);
-  const plan = planProgram(device, program);
-  const variables = new Variables(device, plan);
-  const runner = await Runner.create(device, program, { plan, variables });
+  const session = await NetworkSession.open(options, benchmark);
+  const timer = await GpuTimer.create(session.device);
   try {
-    for await (const _ready of runner.warmUp());
-    variables.uploadParameters(initialValues(program.graph.parameters, 1));
-    variables.uploadStates(initialValues(program.graph.states, 1));
-    variables.clearVelocities();
-    runner.writeDecayScales(decayScales(program.graph));
-    const count = batchSize * STEPS_A_RUN;
-    const data = {
-      count,
-      pixels: randomBytes(count * height * width * channels),
-      labels: Uint32Array.from(randomBytes(count), (byte) => byte % classes),
-    };
-    const submit = (indices: Uint32Array) => {
-      const batch = gatherBatch(data, indices, batchSize);
-      return { runner, ticket: runner.submit(batch, { learningRate: 0.01, seed: 1, epoch: 0 }) };
-    };
-    const samples: number[] = [];
-    for (let run = -WARM_UP_RUNS; run < runs; run++) {
-      const started = performance.now();
-      const batches = sequentialBatches(count, batchSize);
-      for await (const _step of pipelined(batches, submit, options.signal));
-      if (run >= 0) samples.push(count / (performance.now() - started) * 1000);
-    }
-    yield summarise(samples, {
+    const ceiling = await measureMultiplyAdds({ device: session.device, timer, runs: options.runs });
+    yield { ...ceiling, benchmark };
+    const steps = await measureSteps(session, options);
+    const imagesPerSecond = median(steps.imagesPerSecond);
+    const flops = 2 * FORWARD_PASSES[benchmark] * forwardMultiplyAdds(options);
+    yield summarise(steps.imagesPerSecond, {
       benchmark,
       case: name,
       unit: "images/s",
-      adapter: device.adapter.description,
+      adapter: session.device.adapter.description,
+      details: {
+        share_of_ceiling: imagesPerSecond * flops / 1e9 / ceiling.median,
+        javascript_ms: median(steps.javascript),
+        submits_per_step: steps.submitsPerStep,
+        dispatches: session.runner.execution.kernels.length,
+      },
     });
+    if (options.trace !== undefined) await writeTrace(options.trace, { session, timer, note: options.note });
   } finally {
-    runner.destroy();
-    variables.destroy();
-    device.destroy();
+    timer.destroy();
+    session.destroy();
   }
 }
 
-function configOf({ model, batchSize }: Pick<NetworkBenchOptions, "model" | "batchSize">): TrainingConfig {
-  return {
-    model: { name: model },
-    dataset: "random",
-    epochs: 1,
-    batchSize,
-    seed: 1,
-    learningRate: 0.01,
-    momentum: 0.9,
-    weightDecay: 1e-4,
-    decayMultistepCoefficients: true,
-    milestones: [],
-    factor: 0.1,
-    labelSmoothing: 0,
-    cropPadding: 4,
-    horizontalFlip: true,
-    precision: "f32",
-    evaluateEveryEpochs: 1,
-    checkpointEverySteps: 0,
-    checkpointsKept: 2,
-    maxRetries: 0,
+/** Steps as a run makes them, some in flight. */
+async function measureSteps(session: NetworkSession, { runs, batchSize, signal }: NetworkBenchOptions) {
+  const { queue } = session.device.handle;
+  const queueSubmit = queue.submit.bind(queue);
+  let submits = 0;
+  queue.submit = (buffers) => {
+    submits++;
+    return queueSubmit(buffers);
   };
+  /** Milliseconds of JavaScript from gathering a batch to the queue having taken the step. */
+  const javascript: number[] = [];
+  const imagesPerSecond: number[] = [];
+  const submit = (indices: Uint32Array) => {
+    const started = performance.now();
+    const ticket = session.submit(indices);
+    javascript.push(performance.now() - started);
+    return { runner: session.runner, ticket };
+  };
+  const { batches } = session;
+  for (let run = -WARM_UP_RUNS; run < runs; run++) {
+    const started = performance.now();
+    for await (const _step of pipelined(batches, submit, signal));
+    const seconds = (performance.now() - started) / 1000;
+    if (run >= 0) imagesPerSecond.push(batches.length * batchSize / seconds);
+  }
+  queue.submit = queueSubmit;
+  return { imagesPerSecond, javascript, submitsPerStep: submits / javascript.length };
+}
+
+async function writeTrace(
+  path: string,
+  { session, timer, note }: { session: NetworkSession; timer: GpuTimer; note: (line: string) => void },
+): Promise<void> {
+  const timeline = await timeStep(session, timer);
+  await Deno.writeTextFile(path, JSON.stringify(toTraceFile(timeline)));
+  note(`Wrote ${path}: open it at https://ui.perfetto.dev`);
+  note(`One step by kind of operation, by ${timeline.clock}:`);
+  for (const { kind, milliseconds, share, dispatches } of timeByKind(timeline)) {
+    note(
+      `${milliseconds.toFixed(3).padStart(10)} ms ${(share * 100).toFixed(1).padStart(5)}%  ${kind} (${dispatches})`,
+    );
+  }
 }

@@ -13,7 +13,8 @@ export function localCommands(options: { readonly version: string; readonly data
       return await startServer({ ...serveOptions, engine: (dataDir) => startEngine({ dataDir }) });
     },
     doctor: () => examine(options.version),
-    async *bench(kind, { model, batchSize, image, classes, runs, filter, signal }): AsyncGenerator<BenchMeasurement> {
+    async *bench(kind, options): AsyncGenerator<BenchMeasurement> {
+      const { model, batchSize, image, classes, runs, filter, trace, note, signal } = options;
       const matches = (name: string) => filter === undefined || name.includes(filter);
       if (kind === "rpc") {
         const { benchRpc } = await import("../bench/rpc.ts");
@@ -27,7 +28,7 @@ export function localCommands(options: { readonly version: string; readonly data
       }
       const { benchInfer, benchTrain } = await import("../bench/network.ts");
       const run = kind === "train" ? benchTrain : benchInfer;
-      yield* run({ model, batchSize, image, classes, runs, matches, signal });
+      yield* run({ model, batchSize, image, classes, runs, matches, trace, note, signal });
     },
     exampleImages: (folder) => writeExamples(folder, options.dataDir),
   };

@@ -82,6 +82,10 @@ export interface BenchOptions {
   readonly runs: number;
   /** Only cases whose name contains this. */
   readonly filter?: string;
+  /** Of train: where the timeline of one step goes. */
+  readonly trace?: string;
+  /** Takes what is for people alone. */
+  readonly note: (line: string) => void;
   readonly signal: AbortSignal;
 }
 

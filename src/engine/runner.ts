@@ -59,6 +59,11 @@ export class Runner {
     return this.#execution.pipelines;
   }
 
+  /** The step's dispatches, one by one. */
+  get execution(): Execution {
+    return this.#execution;
+  }
+
   /** See Execution.warmUp: comes before variables are uploaded. */
   warmUp(): AsyncGenerator<number> {
     return this.#execution.warmUp();
@@ -69,16 +74,27 @@ export class Runner {
     if (this.#program.decayScales) this.#execution.write(this.#program.decayScales, scales);
   }
 
-  /** Submits one step; the ticket gives its output. */
-  submit(batch: Batch, step: StepArguments): ReadBackTicket {
-    const { pixels, examples, labels, output } = this.#program;
+  /** Fills the inputs of the next step. */
+  write(batch: Batch, step: StepArguments): void {
+    const { pixels, examples, labels } = this.#program;
     this.#execution.write(pixels, batch.pixels);
     this.#execution.write(examples, batch.examples);
     if (labels) this.#execution.write(labels, batch.labels);
     this.#execution.write(this.#program.step, encodeStep(step));
+  }
+
+  /** Submits one step; the ticket gives its output. */
+  submit(batch: Batch, step: StepArguments): ReadBackTicket {
+    this.write(batch, step);
+    return this.submitWritten((encoder) => this.#execution.encode(encoder));
+  }
+
+  /** Submits what `encode` records, in place of a step: to be timed. The inputs are those last written. */
+  submitWritten(encode: (encoder: GPUCommandEncoder) => void): ReadBackTicket {
     const encoder = this.#device.handle.createCommandEncoder();
-    this.#execution.encode(encoder);
-    const ticket = this.#ring.copy(encoder, this.#execution.buffer(output), this.#outputBytes);
+    encode(encoder);
+    const output = this.#execution.buffer(this.#program.output);
+    const ticket = this.#ring.copy(encoder, output, this.#outputBytes);
     this.#device.handle.queue.submit([encoder.finish()]);
     return ticket;
   }

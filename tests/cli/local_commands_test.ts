@@ -156,10 +156,12 @@ Deno.test("bench passes on its options and writes a line a measurement", async (
         unit: "images/s",
         runs: 3,
         adapter: "llvmpipe",
+        details: { share_of_ceiling: 0.12345, clock: "timestamp-query" },
       };
     },
   };
-  const line = "bench train --model resnet-20 --batch-size 32 --image 28x28x1 --classes 7 --runs 3 --filter lm --json";
+  const line = "bench train --model resnet-20 --batch-size 32 --image 28x28x1 --classes 7 --runs 3 --filter lm " +
+    "--trace step.json --json";
   const outcome = await runCommand(line.split(" "), { local });
   assertEquals(jsonLines(outcome), [{
     benchmark: "train",
@@ -168,8 +170,10 @@ Deno.test("bench passes on its options and writes a line a measurement", async (
     unit: "images/s",
     runs: 3,
     adapter: "llvmpipe",
+    share_of_ceiling: 0.12345,
+    clock: "timestamp-query",
   }]);
-  const { signal: _, ...options } = asked!.options;
+  const { signal: _signal, note: _note, ...options } = asked!.options;
   assertEquals([asked?.kind, options], ["train", {
     model: "resnet-20",
     batchSize: 32,
@@ -177,9 +181,15 @@ Deno.test("bench passes on its options and writes a line a measurement", async (
     classes: 7,
     runs: 3,
     filter: "lm",
+    trace: "step.json",
   }]);
   const text = await runCommand(["bench", "train"], { local });
-  assertEquals(text.stdout, "train  lm-resnet-20 b64  81.25 images/s  (median of 3; llvmpipe)\n");
+  assertEquals(
+    text.stdout,
+    "train  lm-resnet-20 b64  81.25 images/s  (median of 3; share_of_ceiling 0.123; clock timestamp-query; llvmpipe)\n",
+  );
+  const elsewhere = await runCommand(["bench", "infer", "--trace", "step.json"], { local });
+  assertEquals(elsewhere.code, 2);
 });
 
 Deno.test("bench fails where no case was measured, and when interrupted", async () => {

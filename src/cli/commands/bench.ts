@@ -1,9 +1,9 @@
 /** `bench` measures this machine. */
-import { type Command, defineCommand, defineGroup } from "../command.ts";
+import { type Command, defineCommand, defineGroup, type Session } from "../command.ts";
 import { CommandError, InterruptedError } from "../errors.ts";
 import { formatRate } from "../format.ts";
 import { type BenchKind, benchKinds, type BenchMeasurement } from "../local.ts";
-import { defaulting, optional } from "../options.ts";
+import { defaulting, optional, type OptionValues } from "../options.ts";
 import type { JsonObject } from "../proto_json.ts";
 import { imageSize, integer, text } from "../values.ts";
 
@@ -14,6 +14,15 @@ const summaries: Readonly<Record<BenchKind, string>> = {
   rpc: "Measures calls to a server",
 };
 
+const measured = {
+  model: defaulting(text("NAME"), "lm-resnet-20", "The network"),
+  "batch-size": defaulting(integer("N", { minimum: 1 }), "64", "Images a step"),
+  image: defaulting(imageSize(), "32x32x3", "The network's input"),
+  classes: defaulting(integer("N", { minimum: 1 }), "10", "The classes it tells apart"),
+  runs: defaulting(integer("N", { minimum: 1 }), "5", "How often each case is measured"),
+  filter: optional(text("TEXT"), "Only the cases whose name contains this"),
+};
+
 export const benchCommand = defineGroup(
   "bench",
   "Measures this machine; each measurement is one line",
@@ -21,44 +30,49 @@ export const benchCommand = defineGroup(
 );
 
 function benchKindCommand(kind: BenchKind): Command {
+  const about = { name: kind, summary: summaries[kind] };
+  if (kind !== "train") {
+    return defineCommand({ ...about, options: measured, run: ({ values }, session) => measure(kind, values, session) });
+  }
+  const trace = optional(text("FILE"), "Writes one step's timeline in the Trace Event format, for ui.perfetto.dev");
   return defineCommand({
-    name: kind,
-    summary: summaries[kind],
-    options: {
-      model: defaulting(text("NAME"), "lm-resnet-20", "The network"),
-      "batch-size": defaulting(integer("N", { minimum: 1 }), "64", "Images a step"),
-      image: defaulting(imageSize(), "32x32x3", "The network's input"),
-      classes: defaulting(integer("N", { minimum: 1 }), "10", "The classes it tells apart"),
-      runs: defaulting(integer("N", { minimum: 1 }), "5", "How often each case is measured"),
-      filter: optional(text("TEXT"), "Only the cases whose name contains this"),
-    },
-    async run({ values }, { context, output }) {
-      const interruption = new AbortController();
-      const removeHandler = context.onInterrupt(() => interruption.abort());
-      let measured = 0;
-      try {
-        const measurements = context.local.bench(kind, {
-          model: values.model,
-          batchSize: values["batch-size"],
-          image: values.image,
-          classes: values.classes,
-          runs: values.runs,
-          filter: values.filter,
-          signal: interruption.signal,
-        });
-        for await (const measurement of measurements) {
-          measured++;
-          output.object(measurementJson(measurement));
-          output.lines(measurementLine(measurement));
-        }
-      } finally {
-        removeHandler();
-      }
-      if (interruption.signal.aborted) throw new InterruptedError();
-      if (measured === 0) throw new CommandError(`No case of bench ${kind} has "${values.filter ?? ""}" in its name`);
-      return 0;
-    },
+    ...about,
+    options: { ...measured, trace },
+    run: ({ values }, session) => measure(kind, values, session),
   });
+}
+
+async function measure(
+  kind: BenchKind,
+  values: OptionValues<typeof measured> & { readonly trace?: string },
+  { context, output }: Session,
+): Promise<number> {
+  const interruption = new AbortController();
+  const removeHandler = context.onInterrupt(() => interruption.abort());
+  let measurements = 0;
+  try {
+    const measuring = context.local.bench(kind, {
+      model: values.model,
+      batchSize: values["batch-size"],
+      image: values.image,
+      classes: values.classes,
+      runs: values.runs,
+      filter: values.filter,
+      trace: values.trace,
+      note: (line) => output.progress.note(line),
+      signal: interruption.signal,
+    });
+    for await (const measurement of measuring) {
+      measurements++;
+      output.object(measurementJson(measurement));
+      output.lines(measurementLine(measurement));
+    }
+  } finally {
+    removeHandler();
+  }
+  if (interruption.signal.aborted) throw new InterruptedError();
+  if (measurements === 0) throw new CommandError(`No case of bench ${kind} has "${values.filter ?? ""}" in its name`);
+  return 0;
 }
 
 function measurementJson({ benchmark, median, unit, runs, adapter, ...rest }: BenchMeasurement): JsonObject {

@@ -1,0 +1,126 @@
+/** A whole network on the GPU with random images in memory: what is measured of it takes steps here. */
+import { decayScales, GpuDevice, type Plan, type ReadBackTicket, Variables } from "../src/gpu/mod.ts";
+import { describeModel, initialValues } from "../src/models/mod.ts";
+import { type Batch, gatherBatch, sequentialBatches } from "../src/engine/batches.ts";
+import type { TrainingConfig } from "../src/engine/messages.ts";
+import { inferenceProgram, type Program, trainingProgram } from "../src/engine/programs.ts";
+import { planProgram, Runner, type StepArguments } from "../src/engine/runner.ts";
+import { randomBytes } from "./measure.ts";
+
+export interface NetworkOptions {
+  readonly model: string;
+  readonly batchSize: number;
+  readonly image: { readonly height: number; readonly width: number; readonly channels: number };
+  readonly classes: number;
+}
+
+/** Batches of different images. */
+const BATCHES = 4;
+const STEP: StepArguments = { learningRate: 0.01, seed: 1, epoch: 0 };
+
+export class NetworkSession {
+  readonly #data: { readonly count: number; readonly pixels: Uint8Array; readonly labels: Uint32Array };
+
+  private constructor(
+    readonly device: GpuDevice,
+    readonly plan: Plan,
+    readonly runner: Runner,
+    readonly variables: Variables,
+    readonly options: NetworkOptions,
+  ) {
+    const { batchSize, image: { height, width, channels }, classes } = options;
+    const count = batchSize * BATCHES;
+    this.#data = {
+      count,
+      pixels: randomBytes(count * height * width * channels),
+      labels: Uint32Array.from(randomBytes(count), (byte) => byte % classes),
+    };
+  }
+
+  /** Opens the device, compiles, and uploads initial values. */
+  static async open(options: NetworkOptions, purpose: "train" | "infer"): Promise<NetworkSession> {
+    const device = await GpuDevice.open();
+    const made: { destroy(): void }[] = [device];
+    try {
+      const program = record(options, purpose);
+      const plan = planProgram(device, program);
+      const variables = new Variables(device, plan);
+      made.unshift(variables);
+      const runner = await Runner.create(device, program, { plan, variables });
+      made.unshift(runner);
+      for await (const _ready of runner.warmUp());
+      variables.uploadParameters(initialValues(program.graph.parameters, 1));
+      variables.uploadStates(initialValues(program.graph.states, 1));
+      variables.clearVelocities();
+      runner.writeDecayScales(decayScales(program.graph));
+      return new NetworkSession(device, plan, runner, variables, options);
+    } catch (error) {
+      for (const part of made) part.destroy();
+      throw error;
+    }
+  }
+
+  /** The indices of each batch. */
+  get batches(): Uint32Array[] {
+    return sequentialBatches(this.#data.count, this.options.batchSize);
+  }
+
+  gather(indices: Uint32Array): Batch {
+    return gatherBatch(this.#data, indices, this.options.batchSize);
+  }
+
+  /** Fills the inputs of the next step. */
+  write(batch: Batch): void {
+    this.runner.write(batch, STEP);
+  }
+
+  /** What a run does each step: gathers, writes, encodes, submits. */
+  submit(indices: Uint32Array): ReadBackTicket {
+    return this.runner.submit(this.gather(indices), STEP);
+  }
+
+  destroy(): void {
+    this.runner.destroy();
+    this.variables.destroy();
+    this.device.destroy();
+  }
+}
+
+/** Multiply-adds of one image's forward pass. */
+export function forwardMultiplyAdds({ model, image, classes }: NetworkOptions): number {
+  return describeModel({ name: model }, image, classes).multiplyAdds;
+}
+
+function record(options: NetworkOptions, purpose: "train" | "infer"): Program {
+  const { model, batchSize, image: { height, width, channels }, classes } = options;
+  const perChannel = (value: number) => Array.from({ length: channels }, () => value);
+  const images = { height, width, channels, mean: perChannel(0.5), standardDeviation: perChannel(0.25) };
+  const shape = { model: { name: model }, images, classes };
+  return purpose === "train"
+    ? trainingProgram(shape, configOf(options), batchSize)
+    : inferenceProgram(shape, batchSize);
+}
+
+function configOf({ model, batchSize }: NetworkOptions): TrainingConfig {
+  return {
+    model: { name: model },
+    dataset: "random",
+    epochs: 1,
+    batchSize,
+    seed: 1,
+    learningRate: STEP.learningRate,
+    momentum: 0.9,
+    weightDecay: 1e-4,
+    decayMultistepCoefficients: true,
+    milestones: [],
+    factor: 0.1,
+    labelSmoothing: 0,
+    cropPadding: 4,
+    horizontalFlip: true,
+    precision: "f32",
+    evaluateEveryEpochs: 1,
+    checkpointEverySteps: 0,
+    checkpointsKept: 2,
+    maxRetries: 0,
+  };
+}
