@@ -12,8 +12,11 @@ import {
 import type { Batch } from "./batches.ts";
 import type { Program } from "./programs.ts";
 
-/** Steps submitted before the oldest one's results are read: enough to keep the queue full, few enough to stop soon. */
-const STEPS_IN_FLIGHT = 2;
+/**
+ * Steps submitted before their results are read: Deno waits for everything submitted whatever is read, so results are
+ * read together, and the queue runs dry once for all of them. Few enough to stop soon.
+ */
+const STEPS_IN_FLIGHT = 3;
 
 export interface StepArguments {
   readonly learningRate: number;
@@ -47,7 +50,7 @@ export class Runner {
     const execution = await Execution.create(device, plan, { variables, repack });
     try {
       const bytes = execution.buffer(program.output).size;
-      const ring = await ReadBackRing.create(device, { bytes, depth: STEPS_IN_FLIGHT + 1 });
+      const ring = await ReadBackRing.create(device, { bytes, depth: STEPS_IN_FLIGHT });
       return new Runner(device, program, execution, ring, bytes);
     } catch (error) {
       execution.destroy();
@@ -122,8 +125,7 @@ export function planProgram(device: GpuDevice, program: Program): Plan {
 }
 
 /**
- * Submits a step for each batch and yields the outputs in order, STEPS_IN_FLIGHT behind, so that the queue stays full.
- * Between steps it lets the event loop run, so that other calls and aborts are heard.
+ * Submits a step for each batch and yields the outputs in order, STEPS_IN_FLIGHT at a time. Between steps it lets the event loop run, so that other calls and aborts are heard.
  */
 export async function* pipelined<T>(
   items: Iterable<T>,
@@ -139,7 +141,9 @@ export async function* pipelined<T>(
     for (const item of items) {
       signal.throwIfAborted();
       inFlight.push({ item, ...submit(item) });
-      if (inFlight.length > STEPS_IN_FLIGHT) yield await next();
+      if (inFlight.length === STEPS_IN_FLIGHT) {
+        while (inFlight.length > 0) yield await next();
+      }
       await eventLoopTurn();
     }
     while (inFlight.length > 0) yield await next();
