@@ -3,7 +3,7 @@
 //   px' = WIDTH - 1 - px where the image is mirrored
 // Draws: (dy, dx, mirror, -) = pcg4d(seed, epoch, example, PURPOSE), each modulo its range.
 // pixels: [N, HEIGHT, WIDTH, CHANNELS] bytes, four a u32; y: one quad a pixel with a border; CHANNELS is 1 or 3.
-// One invocation writes one pixel, border included.
+// One invocation writes one pixel.
 override HEIGHT: u32;
 override WIDTH: u32;
 override CHANNELS: u32;
@@ -46,35 +46,32 @@ fn sample(byte: u32) -> f32 {
 
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
-  let padded_width = WIDTH + 2u * HALO;
-  let padded_height = HEIGHT + 2u * HALO;
   let image = id.y;
-  if (id.x >= padded_width * padded_height) { return; }
-  let px = i32(id.x % padded_width) - i32(HALO);
-  let py = i32(id.x / padded_width) - i32(HALO);
+  if (id.x >= WIDTH * HEIGHT) { return; }
+  let px = i32(id.x % WIDTH);
+  let py = i32(id.x / WIDTH);
   var value = vec4<f32>();
-  if (px >= 0 && py >= 0 && px < i32(WIDTH) && py < i32(HEIGHT)) {
-    var sx = px;
-    var sy = py;
-    if (PADDING > 0u || MIRROR) {
-      let draw = pcg4d(vec4<u32>(step.seed, step.epoch, examples[image], PURPOSE));
-      if (MIRROR && (draw.z & 1u) == 1u) { sx = i32(WIDTH) - 1 - px; }
-      sx += i32(draw.y % (2u * PADDING + 1u)) - i32(PADDING);
-      sy += i32(draw.x % (2u * PADDING + 1u)) - i32(PADDING);
-    }
-    if (sx >= 0 && sy >= 0 && sx < i32(WIDTH) && sy < i32(HEIGHT)) {
-      let byte = ((image * HEIGHT + u32(sy)) * WIDTH + u32(sx)) * CHANNELS;
-      value.x = sample(byte);
-      if (CHANNELS == 3u) {
-        value.y = sample(byte + 1u);
-        value.z = sample(byte + 2u);
-      }
-    }
-    value.x = (value.x - MEAN_0) / DEVIATION_0;
+  var sx = px;
+  var sy = py;
+  if (PADDING > 0u || MIRROR) {
+    let draw = pcg4d(vec4<u32>(step.seed, step.epoch, examples[image], PURPOSE));
+    if (MIRROR && (draw.z & 1u) == 1u) { sx = i32(WIDTH) - 1 - px; }
+    sx += i32(draw.y % (2u * PADDING + 1u)) - i32(PADDING);
+    sy += i32(draw.x % (2u * PADDING + 1u)) - i32(PADDING);
+  }
+  if (sx >= 0 && sy >= 0 && sx < i32(WIDTH) && sy < i32(HEIGHT)) {
+    let byte = ((image * HEIGHT + u32(sy)) * WIDTH + u32(sx)) * CHANNELS;
+    value.x = sample(byte);
     if (CHANNELS == 3u) {
-      value.y = (value.y - MEAN_1) / DEVIATION_1;
-      value.z = (value.z - MEAN_2) / DEVIATION_2;
+      value.y = sample(byte + 1u);
+      value.z = sample(byte + 2u);
     }
   }
-  y[id.y * padded_width * padded_height + id.x] = value;
+  value.x = (value.x - MEAN_0) / DEVIATION_0;
+  if (CHANNELS == 3u) {
+    value.y = (value.y - MEAN_1) / DEVIATION_1;
+    value.z = (value.z - MEAN_2) / DEVIATION_2;
+  }
+  let row = image * (HEIGHT + 2u * HALO) + u32(py) + HALO;
+  y[row * (WIDTH + 2u * HALO) + u32(px) + HALO] = value;
 }

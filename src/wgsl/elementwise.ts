@@ -68,38 +68,6 @@ function isPixel(layout: ImageLayout, output: ImageLayout): boolean {
   return layout.height === 1 && layout.width === 1 && (output.height !== 1 || output.width !== 1);
 }
 
-/** Text of a kernel that zeroes the border of an image: one invocation a border pixel's channel quad. */
-export function clearHaloSource(layout: ImageLayout, batch: number): ElementwiseSource {
-  const { halo, height, width } = layout;
-  const c4 = channelQuads(layout);
-  const paddedWidth = width + 2 * halo;
-  const top = halo * paddedWidth;
-  const pixels = 2 * top + height * 2 * halo;
-  const lanes = pixels * c4;
-  const code = `// Zeroes the border of an image; one invocation clears one channel quad of one border pixel.
-const C4: u32 = ${c4}u;
-@group(0) @binding(0) var<storage, read_write> output: array<vec4<f32>>;
-
-@compute @workgroup_size(64)
-fn main(@builtin(global_invocation_id) id: vec3<u32>) {
-  if (id.x >= ${lanes}u) { return; }
-  let c = id.x % C4;
-  let i = id.x / C4;
-  // The rows above and below, then the columns left and right of the interior.
-  var pixel = i;
-  if (i >= ${top}u) { pixel = i - ${top}u + ${top + height * paddedWidth}u; }
-  if (i >= ${2 * top}u) {
-    let side = i - ${2 * top}u;
-    let x = side % ${2 * halo}u;
-    let y = side / ${2 * halo}u + ${halo}u;
-    pixel = y * ${paddedWidth}u + select(x, x + ${width}u, x >= ${halo}u);
-  }
-  output[id.y * ${imageQuads(layout)}u + pixel * C4 + c] = vec4<f32>();
-}
-`;
-  return { code, workgroups: [Math.ceil(lanes / 64), batch, 1] };
-}
-
 /** Text of a kernel that zeroes a whole image, its border included: one invocation a channel quad of a pixel. */
 export function clearImageSource(layout: ImageLayout, batch: number): ElementwiseSource {
   const lanes = imageQuads(layout);

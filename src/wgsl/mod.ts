@@ -47,13 +47,7 @@ export const wgsl = {
   weightGradientReduce,
 } as const;
 
-export {
-  clearHaloSource,
-  clearImageSource,
-  type Elementwise,
-  type ElementwiseSource,
-  elementwiseSource,
-} from "./elementwise.ts";
+export { clearImageSource, type Elementwise, type ElementwiseSource, elementwiseSource } from "./elementwise.ts";
 export { channelQuads, dividingWorkgroup, type ImageLayout } from "./layout.ts";
 export { type LaneConvolution, lanePartQuads, laneSource, type LaneTile, laneWindow } from "./conv2d/lanes.ts";
 export {

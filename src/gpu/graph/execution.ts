@@ -1,6 +1,7 @@
 import { type GpuDevice, pipelineKey } from "../device/mod.ts";
 import type { BufferHandle, Kernel } from "./kernel.ts";
 import type { Plan } from "./plan.ts";
+import type { Border } from "./slots.ts";
 import type { Tensor } from "./tensor.ts";
 import type { Variables } from "./variables.ts";
 
@@ -80,10 +81,12 @@ export class Execution {
     }
   }
 
-  /** Fills every working buffer with NaN, so that a kernel that misses an element shows; for tests. */
+  /** Fills every working buffer but the borders of images with NaN, so that a kernel that misses an element shows. */
   poison(): void {
-    for (const slot of this.#slots) {
-      this.#device.handle.queue.writeBuffer(slot, 0, new Uint8Array(slot.size).fill(0xff));
+    for (const { index, size, border } of this.#plan.slots.slots) {
+      const bytes = new Uint8Array(size).fill(0xff);
+      if (border) clearBorder(bytes, border);
+      this.#device.handle.queue.writeBuffer(this.#slots[index], 0, bytes);
     }
   }
 
@@ -168,6 +171,18 @@ export class Execution {
         return this.#variables.states;
     }
     return this.#inputs.get(handle.id) ?? this.#slots[this.#plan.slots.slotOf(handle).index];
+  }
+}
+
+function clearBorder(images: Uint8Array, { height, width, halo, bytes }: Border): void {
+  const pitch = (width + 2 * halo) * bytes;
+  const imageBytes = (height + 2 * halo) * pitch;
+  for (let start = 0; start < images.length; start += imageBytes) {
+    images.fill(0, start, start + halo * pitch + halo * bytes);
+    for (let row = start + halo * pitch; row < start + (halo + height) * pitch; row += pitch) {
+      images.fill(0, row + (halo + width) * bytes, row + pitch + halo * bytes);
+    }
+    images.fill(0, start + (halo + height) * pitch, start + imageBytes);
   }
 }
 

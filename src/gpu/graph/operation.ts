@@ -17,14 +17,13 @@ export interface Operation {
   readonly parameterGradients?: readonly Tensor[];
   /** Whether it must run although nothing reads its outputs: it writes state. */
   readonly hasSideEffect?: boolean;
-  /** Whether its kernels write the zero border of its outputs; otherwise the plan clears it. */
-  readonly writesHalo?: boolean;
   /** Multiply-adds of a forward operation over the whole batch. */
   readonly multiplyAdds?: number;
   /** Pixels of zeros it needs around an input; default 0. */
   haloOf?(input: Tensor): number;
   /** One operation in place of `producer` and this one, which alone reads its output; undefined: they stay two. */
   fuse?(producer: Operation): Operation | undefined;
+  /** Its kernels leave the border of its outputs alone: it is zero already. */
   lower(memory: Lowering): Kernel[];
   /** Records the gradients of its inputs. Absent where nothing flows back. */
   backward?(gradients: Backward): void;

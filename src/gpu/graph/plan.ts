@@ -1,12 +1,11 @@
-import { clearHaloKernel } from "./clear_halo.ts";
 import { MemoryLimitError } from "../errors.ts";
 import { fuseOperations } from "./fuse.ts";
 import type { Graph } from "./graph.ts";
 import type { BufferHandle, Candidate, ImageBuffer, Kernel, ParameterRange, Target } from "./kernel.ts";
 import type { Lowering, Operation } from "./operation.ts";
 import { type PackedBuffers, Packing } from "./packing.ts";
-import { SlotAllocator } from "./slots.ts";
-import { imageBytes, imageShape, type Tensor } from "./tensor.ts";
+import { type Border, SlotAllocator } from "./slots.ts";
+import { imageBytes, imageShape, quads, type Tensor } from "./tensor.ts";
 
 /** A graph made ready to run: dispatches in order, and the buffers they need. */
 export interface Plan {
@@ -87,10 +86,12 @@ class Planner implements Lowering {
     this.#operations.forEach((operation, position) => {
       for (const output of operation.outputs) {
         const image = this.#place(output);
-        if (keep.has(output)) this.#slots.reserve(image.buffer);
+        const border = borderOf(image);
+        if (keep.has(output)) this.#slots.reserve(image.buffer, border);
+        else if (border) this.#slots.allocateBordered(image.buffer, border);
         else this.#slots.allocate(image.buffer);
       }
-      for (const kernel of [...operation.lower(this), ...this.#clearHalos(operation)]) origins.set(kernel, operation);
+      for (const kernel of operation.lower(this)) origins.set(kernel, operation);
       this.#releaseAfter(operation, position, keep);
     });
     return this.#finish(origins, keep);
@@ -154,13 +155,6 @@ class Planner implements Lowering {
     return image;
   }
 
-  #clearHalos(operation: Operation): Kernel[] {
-    if (operation.writesHalo) return [];
-    return operation.outputs
-      .filter((output) => (this.#halos.get(output) ?? 0) > 0)
-      .map((output) => clearHaloKernel(this.image(output), imageShape(output).batch));
-  }
-
   #releaseAfter(operation: Operation, position: number, keep: ReadonlySet<Tensor>): void {
     for (const handle of this.#scratch) this.#slots.release(handle);
     this.#scratch = [];
@@ -191,6 +185,10 @@ class Planner implements Lowering {
       totalBytes,
     };
   }
+}
+
+function borderOf({ height, width, channels, halo }: ImageBuffer): Border | undefined {
+  return halo > 0 ? { height, width, halo, bytes: quads(channels) * 16 } : undefined;
 }
 
 function range(buffer: BufferHandle, packing: Packing, tensor: Tensor): ParameterRange {

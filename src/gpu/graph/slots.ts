@@ -5,15 +5,29 @@ export interface Slot {
   readonly index: number;
   /** Bytes; the largest of what has been placed in it. */
   size: number;
+  /** Of the images it holds; undefined: anything without a border. */
+  readonly border?: Border;
+}
+
+/** Where zeros lie in a buffer of images: `halo` pixels around each. */
+export interface Border {
+  /** Without the border. */
+  readonly height: number;
+  readonly width: number;
+  readonly halo: number;
+  /** Of one pixel. */
+  readonly bytes: number;
 }
 
 /**
- * Gives buffers to values as they come alive and takes them back. The best fit
- * is the smallest free slot that is large enough, else the largest, grown.
+ * Gives buffers to values as they come alive and takes them back. The best fit is the smallest free slot that is large
+ * enough, else the largest, grown. Images with a border share slots with images of their own layout alone: a new
+ * buffer is zero, and nobody writes a border, so it stays zero from image to image and from step to step.
  */
 export class SlotAllocator {
   readonly slots: Slot[] = [];
   readonly #free: Slot[] = [];
+  readonly #freeBordered = new Map<string, Slot[]>();
   readonly #slotOf = new Map<number, Slot>();
 
   /** Places a buffer that is alive from now on. */
@@ -23,16 +37,29 @@ export class SlotAllocator {
     this.#slotOf.set(handle.id, slot);
   }
 
-  /** Places a buffer in a slot of its own, never to be released. */
-  reserve(handle: BufferHandle): void {
-    const slot = this.#create();
+  /** Places an image with a border that is alive from now on. */
+  allocateBordered(handle: BufferHandle, border: Border): void {
+    const slot = this.#freeBordered.get(layoutKey(handle, border))?.pop() ?? this.#create(border);
     slot.size = handle.bytes;
     this.#slotOf.set(handle.id, slot);
   }
 
-  /** Ends the life of a buffer placed by `allocate`. */
+  /** Places a buffer in a slot of its own, never to be released. */
+  reserve(handle: BufferHandle, border?: Border): void {
+    const slot = this.#create(border);
+    slot.size = handle.bytes;
+    this.#slotOf.set(handle.id, slot);
+  }
+
+  /** Ends the life of a buffer placed by `allocate` or `allocateBordered`. */
   release(handle: BufferHandle): void {
-    this.#free.push(this.slotOf(handle));
+    const slot = this.slotOf(handle);
+    if (!slot.border) {
+      this.#free.push(slot);
+      return;
+    }
+    const key = layoutKey(handle, slot.border);
+    this.#freeBordered.set(key, [...this.#freeBordered.get(key) ?? [], slot]);
   }
 
   /** @throws {Error} when the buffer was never placed. */
@@ -42,8 +69,8 @@ export class SlotAllocator {
     return slot;
   }
 
-  #create(): Slot {
-    const slot = { index: this.slots.length, size: 0 };
+  #create(border?: Border): Slot {
+    const slot = { index: this.slots.length, size: 0, border };
     this.slots.push(slot);
     return slot;
   }
@@ -57,4 +84,8 @@ export class SlotAllocator {
     this.#free.splice(this.#free.indexOf(best), 1);
     return best;
   }
+}
+
+function layoutKey({ bytes }: BufferHandle, border: Border): string {
+  return `${bytes} ${border.height} ${border.width} ${border.halo} ${border.bytes}`;
 }

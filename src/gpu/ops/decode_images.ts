@@ -52,7 +52,6 @@ class DecodeImages implements Operation {
   readonly inputs = [];
   readonly parameters = [];
   readonly outputs: readonly Tensor[];
-  readonly writesHalo = true;
 
   constructor(readonly options: DecodeImagesOptions, y: Tensor) {
     this.outputs = [y];
@@ -82,7 +81,7 @@ class DecodeImages implements Operation {
         { buffer: step, access: "uniform" },
         { buffer: image.buffer, access: "read_write" },
       ],
-      workgroups: [Math.ceil((height + 2 * image.halo) * (width + 2 * image.halo) / 64), batch, 1],
+      workgroups: [Math.ceil(height * width / 64), batch, 1],
     }];
   }
 }
