@@ -12,8 +12,10 @@ override ROWS_PER_SLICE: u32;
 override SLICES: u32;
 override RELU: bool;
 
-@group(0) @binding(0) var<storage, read> x: array<vec4<f32>>;
-@group(0) @binding(1) var<storage, read> dy: array<vec4<f32>>;
+alias Quad = vec4<f32>;
+
+@group(0) @binding(0) var<storage, read> x: array<Quad>;
+@group(0) @binding(1) var<storage, read> dy: array<Quad>;
 @group(0) @binding(2) var<storage, read> statistics: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read_write> partials: array<vec4<f32>>;
 
@@ -39,8 +41,8 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     let x_start = row_start(row, c, X_HALO);
     let dy_start = row_start(row, c, DY_HALO);
     for (var px = 0u; px < WIDTH; px++) {
-      let value = x[x_start + px * C4];
-      var g = dy[dy_start + px * C4];
+      let value = vec4<f32>(x[x_start + px * C4]);
+      var g = vec4<f32>(dy[dy_start + px * C4]);
       if (RELU) { g = select(vec4<f32>(), g, value * scale + shift > vec4<f32>()); }
       sum += g;
       products += g * (value - mean);

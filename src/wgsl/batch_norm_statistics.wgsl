@@ -11,7 +11,9 @@ override ROWS: u32;
 override ROWS_PER_SLICE: u32;
 override SLICES: u32;
 
-@group(0) @binding(0) var<storage, read> x: array<vec4<f32>>;
+alias Quad = vec4<f32>;
+
+@group(0) @binding(0) var<storage, read> x: array<Quad>;
 @group(0) @binding(1) var<storage, read_write> partials: array<vec4<f32>>;
 
 fn row_start(row: u32, c: u32) -> u32 {
@@ -26,13 +28,13 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
   if (slice >= SLICES) { return; }
   let first = slice * ROWS_PER_SLICE;
   let last = min(first + ROWS_PER_SLICE, ROWS);
-  let shift = x[row_start(first, c)];
+  let shift = vec4<f32>(x[row_start(first, c)]);
   var sum = vec4<f32>();
   var squares = vec4<f32>();
   for (var row = first; row < last; row++) {
     let start = row_start(row, c);
     for (var px = 0u; px < WIDTH; px++) {
-      let d = x[start + px * C4] - shift;
+      let d = vec4<f32>(x[start + px * C4]) - shift;
       sum += d;
       squares += d * d;
     }

@@ -13,9 +13,11 @@ override ROWS: u32;
 override ROWS_PER_SLICE: u32;
 override SLICES: u32;
 
-@group(0) @binding(0) var<storage, read> g: array<vec4<f32>>;
-@group(0) @binding(1) var<storage, read> a: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read> b: array<vec4<f32>>;
+alias Quad = vec4<f32>;
+
+@group(0) @binding(0) var<storage, read> g: array<Quad>;
+@group(0) @binding(1) var<storage, read> a: array<Quad>;
+@group(0) @binding(2) var<storage, read> b: array<Quad>;
 @group(0) @binding(3) var<storage, read_write> partials: array<f32>;
 
 fn row_start(row: u32, c: u32, halo: u32) -> u32 {
@@ -37,7 +39,8 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     let b_start = row_start(row, c, B_HALO);
     for (var px = 0u; px < WIDTH; px++) {
       let offset = px * C4;
-      sum += g[g_start + offset] * (A_SLOPE * a[a_start + offset] + B_SLOPE * b[b_start + offset]);
+      let combined = A_SLOPE * vec4<f32>(a[a_start + offset]) + B_SLOPE * vec4<f32>(b[b_start + offset]);
+      sum += vec4<f32>(g[g_start + offset]) * combined;
     }
   }
   partials[id.x] = sum.x + sum.y + sum.z + sum.w;

@@ -20,10 +20,12 @@ override DEVIATION_2: f32;
 
 struct Step { learning_rate: f32, seed: u32, epoch: u32, reserved: u32 }
 
+alias Quad = vec4<f32>;
+
 @group(0) @binding(0) var<storage, read> pixels: array<u32>;
 @group(0) @binding(1) var<storage, read> examples: array<u32>;
 @group(0) @binding(2) var<uniform> step: Step;
-@group(0) @binding(3) var<storage, read_write> y: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read_write> y: array<Quad>;
 
 // Jarzynski and Olano, "Hash Functions for GPU Rendering", JCGT 9(3), 2020.
 fn pcg4d(seed: vec4<u32>) -> vec4<u32> {
@@ -73,5 +75,5 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     value.z = (value.z - MEAN_2) / DEVIATION_2;
   }
   let row = image * (HEIGHT + 2u * HALO) + u32(py) + HALO;
-  y[row * (WIDTH + 2u * HALO) + u32(px) + HALO] = value;
+  y[row * (WIDTH + 2u * HALO) + u32(px) + HALO] = Quad(value);
 }

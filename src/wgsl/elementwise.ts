@@ -1,3 +1,4 @@
+import { enableElements, rounded, storedType, widened } from "./element_type.ts";
 import { channelQuads, dividingWorkgroup, type ImageLayout, imageQuads } from "./layout.ts";
 
 /** A kernel that computes every element of an image from the same place of its inputs. */
@@ -33,12 +34,18 @@ export function elementwiseSource(kernel: Elementwise, batch: number): Elementwi
   const guarded = workgroup < 8 && lanes > workgroup;
   const size = guarded ? 64 : workgroup;
   const extra = kernel.declarations ?? [];
-  const code = `// ${kernel.title}
+  const code = `${enableElements(...inputs, output)}// ${kernel.title}
 // One invocation computes one channel quad of one pixel.
 const C4: u32 = ${c4}u;
-${inputs.map((_, i) => `@group(0) @binding(${i}) var<storage, read> input${i}: array<vec4<f32>>;`).join("\n")}
+${
+    inputs.map(({ elementType }, i) =>
+      `@group(0) @binding(${i}) var<storage, read> input${i}: array<${storedType(elementType)}>;`
+    ).join("\n")
+  }
 ${extra.map((text, i) => `@group(0) @binding(${inputs.length + i}) ${text}`).join("\n")}
-@group(0) @binding(${inputs.length + extra.length}) var<storage, read_write> output: array<vec4<f32>>;
+@group(0) @binding(${inputs.length + extra.length}) var<storage, read_write> output: array<${
+    storedType(output.elementType)
+  }>;
 
 @compute @workgroup_size(${size})
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
@@ -49,8 +56,11 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
   let x = pixel % ${output.width}u;
   let y = pixel / ${output.width}u;
   ${kernel.prologue ?? ""}
-  ${inputs.map((input, i) => `let x${i} = input${i}[${elementIndex(input, output)}];`).join("\n  ")}
-  output[${elementIndex(output, output)}] = ${kernel.expression};
+  ${
+    inputs.map((input, i) => `let x${i} = ${widened(`input${i}[${elementIndex(input, output)}]`, input.elementType)};`)
+      .join("\n  ")
+  }
+  output[${elementIndex(output, output)}] = ${rounded(kernel.expression, output.elementType)};
 }
 `;
   return { code, workgroups: [Math.ceil(lanes / size), batch, 1] };
@@ -71,13 +81,13 @@ function isPixel(layout: ImageLayout, output: ImageLayout): boolean {
 /** Text of a kernel that zeroes a whole image, its border included: one invocation a channel quad of a pixel. */
 export function clearImageSource(layout: ImageLayout, batch: number): ElementwiseSource {
   const lanes = imageQuads(layout);
-  const code = `// Zeroes an image; one invocation clears one channel quad of one pixel.
-@group(0) @binding(0) var<storage, read_write> output: array<vec4<f32>>;
+  const code = `${enableElements(layout)}// Zeroes an image; one invocation clears one channel quad of one pixel.
+@group(0) @binding(0) var<storage, read_write> output: array<${storedType(layout.elementType)}>;
 
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
   if (id.x >= ${lanes}u) { return; }
-  output[id.y * ${lanes}u + id.x] = vec4<f32>();
+  output[id.y * ${lanes}u + id.x] = ${storedType(layout.elementType)}();
 }
 `;
   return { code, workgroups: [Math.ceil(lanes / 64), batch, 1] };

@@ -1,3 +1,5 @@
+import type { ElementType } from "./element_type.ts";
+
 /** What generated kernels know of an activation: NHWC, channel quads, a border of zeros. */
 export interface ImageLayout {
   readonly height: number;
@@ -5,6 +7,8 @@ export interface ImageLayout {
   readonly channels: number;
   /** Pixels of zeros on each side, stored with the image. */
   readonly halo: number;
+  /** How its values are stored; default f32. */
+  readonly elementType?: ElementType;
 }
 
 /** vec4s of one image with its border. */

@@ -48,6 +48,7 @@ export const wgsl = {
 } as const;
 
 export { clearImageSource, type Elementwise, type ElementwiseSource, elementwiseSource } from "./elementwise.ts";
+export { type ElementType, withElements } from "./element_type.ts";
 export { channelQuads, dividingWorkgroup, type ImageLayout } from "./layout.ts";
 export { type LaneConvolution, lanePartQuads, laneSource, type LaneTile, laneWindow } from "./conv2d/lanes.ts";
 export {

@@ -1,5 +1,5 @@
 /** Convolutions wide enough for the forms that share work between the lanes of a subgroup. */
-import { batchNorm, conv2d, differentiate, Graph, linearCombination, ONE } from "../../src/gpu/mod.ts";
+import { batchNorm, conv2d, differentiate, Graph, linearCombination, ONE, type Precision } from "../../src/gpu/mod.ts";
 import {
   conv2d as reference,
   conv2dBackwardInput,
@@ -7,7 +7,7 @@ import {
   type Conv2dShape,
 } from "../reference/conv2d.ts";
 import { assertClose } from "../support/golden.ts";
-import { runGraph, testDevice } from "../support/graph_runner.ts";
+import { runGraph, testDevice, testPrecisions } from "../support/graph_runner.ts";
 import { assert } from "@std/assert";
 
 interface Case {
@@ -18,6 +18,8 @@ interface Case {
   readonly padding?: number;
   readonly groups?: number;
 }
+
+const precisions = await testPrecisions();
 
 const CASES: Readonly<Record<string, Case>> = {
   "one channel a lane, odd sizes": { input: [3, 9, 13, 16], outputChannels: 16, kernel: [3, 3], padding: 1 },
@@ -43,10 +45,15 @@ const CASES: Readonly<Record<string, Case>> = {
 };
 
 for (const [name, options] of Object.entries(CASES)) {
-  Deno.test(`conv2d() and its gradients match the reference with ${name}`, () => check(options));
+  for (const precision of precisions) {
+    Deno.test(`conv2d() and its gradients match the reference with ${name}, ${precision}`, () => {
+      return check(options, precision);
+    });
+  }
 }
 
-async function check({ input, outputChannels, kernel, stride = 1, padding = 0, groups = 1 }: Case): Promise<void> {
+async function check(options: Case, precision: Precision): Promise<void> {
+  const { input, outputChannels, kernel, stride = 1, padding = 0, groups = 1 } = options;
   const [batch, inputHeight, inputWidth, inputChannels] = input;
   const [kernelHeight, kernelWidth] = kernel;
   const extent = (size: number, taps: number) => Math.floor((size + 2 * padding - taps) / stride) + 1;
@@ -64,7 +71,7 @@ async function check({ input, outputChannels, kernel, stride = 1, padding = 0, g
     padding,
     groups,
   };
-  const graph = new Graph({ training: true });
+  const graph = new Graph({ training: true, precision });
   const x = graph.source("x", [...input], { needsGradient: true });
   const y = conv2d(graph, x, { name: "conv", outputChannels, kernel, stride, padding, groups });
   const cotangent = graph.source("dy", y.shape);
@@ -78,7 +85,7 @@ async function check({ input, outputChannels, kernel, stride = 1, padding = 0, g
     parameters: new Map([["conv.weight", weight]]),
     keep: [y, dInput],
   });
-  const tolerance = 1e-5;
+  const tolerance = precision === "f32" ? 1e-5 : 1e-3;
   assertClose(result.values.get(y)!, reference(shape, values, weight), { tolerance, what: "output" });
   assertClose(result.values.get(dInput)!, conv2dBackwardInput(shape, dOutput, weight), { tolerance, what: "dInput" });
   const dWeight = conv2dBackwardWeight(shape, values, dOutput);
@@ -90,14 +97,23 @@ for (const channels of [16, 32, 64]) {
     `conv2d() of ${channels} channels with batch norm and addition in its kernel gives what it does without subgroups`;
   Deno.test(name, async () => {
     const device = await testDevice();
-    const fused = await normalised(channels, device.target.subgroupSize);
-    assertClose(fused, await normalised(channels, 0), { tolerance: 1e-5, what: "output" });
+    const { subgroupSize } = device.target;
+    const plain = await normalised(channels, { subgroupSize: 0 });
+    const fused = await normalised(channels, { subgroupSize });
+    assertClose(fused, plain, { tolerance: 1e-5, what: "output" });
+    for (const size of precisions.includes("mixed") ? [subgroupSize, 0] : []) {
+      const mixed = await normalised(channels, { subgroupSize: size, precision: "mixed" });
+      assertClose(mixed, plain, { tolerance: 1e-3, what: `output in f16, subgroups of ${size}` });
+    }
   });
 }
 
 /** relu(norm(conv(x))) and x + conv(x), which an inference plan computes in the convolutions' kernels. */
-async function normalised(channels: number, subgroupSize: number): Promise<Float32Array> {
-  const graph = new Graph({ training: false });
+async function normalised(
+  channels: number,
+  { subgroupSize, precision }: { subgroupSize: number; precision?: Precision },
+): Promise<Float32Array> {
+  const graph = new Graph({ training: false, precision });
   const x = graph.source("x", [2, 9, 8, channels]);
   const options = { outputChannels: channels, kernel: [3, 3] as const, padding: 1 };
   const y = batchNorm(graph, conv2d(graph, x, { name: "first", ...options }), { name: "norm", relu: true });

@@ -1,25 +1,34 @@
-import { conv2d, differentiate, Graph, linearCombination } from "../../src/gpu/mod.ts";
+import { conv2d, differentiate, Graph, linearCombination, type Precision } from "../../src/gpu/mod.ts";
 import { assertClose, loadGolden } from "../support/golden.ts";
-import { runGraph } from "../support/graph_runner.ts";
+import { runGraph, testPrecisions } from "../support/graph_runner.ts";
 import { assert } from "@std/assert";
 
 const golden = await loadGolden("operations");
 
-for (const software of [true, false]) {
-  const form = software ? "barrier-free tiles" : "GPU tiles";
-  Deno.test(`conv2d() and its gradients match PyTorch with ${form}`, async (t) => {
-    for (const name of golden.cases("conv2d")) {
-      await t.step(name, () => checkCase(name, software));
-    }
-  });
+/** The largest relative error against double precision. */
+const TOLERANCE: Readonly<Record<Precision, number>> = { f32: 1e-5, mixed: 1e-3 };
+
+for (const precision of await testPrecisions()) {
+  for (const software of [true, false]) {
+    const form = software ? "barrier-free tiles" : "GPU tiles";
+    Deno.test(`conv2d() and its gradients match PyTorch with ${form}, ${precision}`, async (t) => {
+      for (const name of golden.cases("conv2d")) {
+        await t.step(name, () => checkCase(name, { software, precision }));
+      }
+    });
+  }
 }
 
-async function checkCase(name: string, software: boolean): Promise<void> {
+async function checkCase(
+  name: string,
+  { software, precision }: { software: boolean; precision: Precision },
+): Promise<void> {
+  const tolerance = TOLERANCE[precision];
   const { stride = 1, padding = 0, groups = 1 } = golden.options(name) as Record<string, number>;
   const input = golden.tensor(`${name}.input`);
   const weight = golden.tensor(`${name}.weight`);
   const [n, c, h, w] = input.shape;
-  const graph = new Graph({ training: true });
+  const graph = new Graph({ training: true, precision });
   const x = graph.source("x", [n, h, w, c], { needsGradient: true });
   const [outputChannels, , kernelHeight, kernelWidth] = weight.shape;
   const options = { outputChannels, kernel: [kernelHeight, kernelWidth] as const, stride, padding, groups };
@@ -33,10 +42,7 @@ async function checkCase(name: string, software: boolean): Promise<void> {
     keep: [y, dInput],
     software,
   });
-  assertClose(result.values.get(y)!, golden.nhwc(`${name}.output`).data, { tolerance: 1e-5, what: "output" });
-  assertClose(result.values.get(dInput)!, golden.nhwc(`${name}.dInput`).data, { tolerance: 1e-5, what: "dInput" });
-  assertClose(result.gradients.get("conv.weight")!, golden.data(`${name}.dWeight`), {
-    tolerance: 1e-5,
-    what: "dWeight",
-  });
+  assertClose(result.values.get(y)!, golden.nhwc(`${name}.output`).data, { tolerance, what: "output" });
+  assertClose(result.values.get(dInput)!, golden.nhwc(`${name}.dInput`).data, { tolerance, what: "dInput" });
+  assertClose(result.gradients.get("conv.weight")!, golden.data(`${name}.dWeight`), { tolerance, what: "dWeight" });
 }

@@ -13,6 +13,7 @@ import {
   linearCombination,
   lmStep,
   ONE,
+  type Precision,
   relu,
   residualAdd,
   sgd,
@@ -25,16 +26,23 @@ import {
 import { type SgdState, sgdStep } from "../reference/sgd.ts";
 import { softmaxCrossEntropy as referenceCrossEntropy } from "../reference/softmax_cross_entropy.ts";
 import { assertClose, type GoldenTensor, loadGolden } from "../support/golden.ts";
-import { GraphSession, runGraph } from "../support/graph_runner.ts";
+import { GraphSession, runGraph, testPrecisions } from "../support/graph_runner.ts";
 
 const golden = await loadGolden("operations");
 
-/** The largest relative error of a result in f32 against double precision. */
-const TOLERANCE = 1e-5;
+/** The largest relative error of a result against double precision; a dk, whose terms cancel, has mixed's largest. */
+const TOLERANCE: Readonly<Record<Precision, number>> = { f32: 1e-5, mixed: 5e-3 };
 
-function assertMatches(actual: ArrayLike<number> | undefined, expected: ArrayLike<number>, what: string): void {
+const precisions = await testPrecisions();
+
+function assertMatches(
+  actual: ArrayLike<number> | undefined,
+  expected: ArrayLike<number>,
+  what: string,
+  precision: Precision = "f32",
+): void {
   assert(actual, `There is no ${what}`);
-  assertClose(actual, expected, { tolerance: TOLERANCE, what });
+  assertClose(actual, expected, { tolerance: TOLERANCE[precision], what });
 }
 
 /** As Golden has it, images in NHWC. */
@@ -60,9 +68,19 @@ interface DifferentiatedCase {
   record(graph: Graph, sources: readonly Tensor[]): Tensor;
 }
 
-async function checkDifferentiated(test: DifferentiatedCase, software: boolean): Promise<void> {
+/** Registers a test of a case for both kinds of plan and both precisions. */
+function testDifferentiated(name: string, test: DifferentiatedCase): void {
+  for (const precision of precisions) {
+    testBoth(`${name}, ${precision}`, (software) => checkDifferentiated(test, { software, precision }));
+  }
+}
+
+async function checkDifferentiated(
+  test: DifferentiatedCase,
+  { software, precision }: { software: boolean; precision: Precision },
+): Promise<void> {
   const { name, parameters = {}, states = {} } = test;
-  const graph = new Graph({ training: true });
+  const graph = new Graph({ training: true, precision });
   const given = test.sources.map((source) => logical(`${name}.${source}`));
   const sources = given.map(({ shape }, i) => graph.source(test.sources[i], shape, { needsGradient: true }));
   const output = test.record(graph, sources);
@@ -84,15 +102,15 @@ async function checkDifferentiated(test: DifferentiatedCase, software: boolean):
   });
   // A sum hands its own gradient on as it is.
   const valueOf = (tensor: Tensor) => tensor === cotangent ? dOutput : result.values.get(tensor);
-  assertMatches(result.values.get(output), logical(`${name}.output`).data, "output");
+  assertMatches(result.values.get(output), logical(`${name}.output`).data, "output", precision);
   test.sources.forEach((source, i) => {
-    assertMatches(valueOf(dSources[i]), logical(`${name}.${gradientName(source)}`).data, `d(${source})`);
+    assertMatches(valueOf(dSources[i]), logical(`${name}.${gradientName(source)}`).data, `d(${source})`, precision);
   });
   for (const [key, tensor] of Object.entries(parameters)) {
-    assertMatches(result.gradients.get(key), golden.data(`${name}.${gradientName(tensor)}`), `d(${tensor})`);
+    assertMatches(result.gradients.get(key), golden.data(`${name}.${gradientName(tensor)}`), `d(${tensor})`, precision);
   }
   for (const [key, tensor] of Object.entries(states)) {
-    assertMatches(result.states.get(key), golden.data(`${name}.${tensor}After`), `${tensor} after the step`);
+    assertMatches(result.states.get(key), golden.data(`${name}.${tensor}After`), `${tensor} after the step`, precision);
   }
 }
 
@@ -105,14 +123,13 @@ const batchNormParameters = { "bn.weight": "gamma", "bn.bias": "beta" };
 
 for (const name of ["batch_norm", "batch_norm_relu"]) {
   const withRelu = name.endsWith("relu");
-  testBoth(`batchNorm() trains and updates its statistics as PyTorch does: ${name}`, (software) =>
-    checkDifferentiated({
-      name,
-      sources: ["input"],
-      parameters: batchNormParameters,
-      states: batchNormStates,
-      record: (graph, [x]) => batchNorm(graph, x, { name: "bn", relu: withRelu }),
-    }, software));
+  testDifferentiated(`batchNorm() trains and updates its statistics as PyTorch does: ${name}`, {
+    name,
+    sources: ["input"],
+    parameters: batchNormParameters,
+    states: batchNormStates,
+    record: (graph, [x]) => batchNorm(graph, x, { name: "bn", relu: withRelu }),
+  });
 
   testBoth(`batchNorm() infers as PyTorch does: ${name}`, async (software) => {
     const data = (tensor: string) => golden.data(`${name}_inference.${tensor}`);
@@ -133,42 +150,37 @@ for (const name of ["batch_norm", "batch_norm_relu"]) {
   });
 }
 
-testBoth("relu() and its gradient match PyTorch", (software) =>
-  checkDifferentiated({
-    name: "relu",
-    sources: ["input"],
-    record: (graph, [x]) => relu(graph, "relu", x),
-  }, software));
+testDifferentiated("relu() and its gradient match PyTorch", {
+  name: "relu",
+  sources: ["input"],
+  record: (graph, [x]) => relu(graph, "relu", x),
+});
 
-testBoth("lmStep() and its gradients match PyTorch", (software) =>
-  checkDifferentiated({
-    name: "linear_multistep",
-    sources: ["current", "previous", "increment"],
-    parameters: { k: "k" },
-    record: (graph, [u, previous, f]) => lmStep(graph, "u", { u, previous, f, k: coefficient(graph, "k") }),
-  }, software));
+testDifferentiated("lmStep() and its gradients match PyTorch", {
+  name: "linear_multistep",
+  sources: ["current", "previous", "increment"],
+  parameters: { k: "k" },
+  record: (graph, [u, previous, f]) => lmStep(graph, "u", { u, previous, f, k: coefficient(graph, "k") }),
+});
 
-testBoth("residualAdd() and its gradients match PyTorch", (software) =>
-  checkDifferentiated({
-    name: "residual_add",
-    sources: ["current", "increment"],
-    record: (graph, [u, f]) => residualAdd(graph, "u", u, f),
-  }, software));
+testDifferentiated("residualAdd() and its gradients match PyTorch", {
+  name: "residual_add",
+  sources: ["current", "increment"],
+  record: (graph, [u, f]) => residualAdd(graph, "u", u, f),
+});
 
-testBoth("globalAveragePool() and its gradient match PyTorch", (software) =>
-  checkDifferentiated({
-    name: "global_average_pool",
-    sources: ["input"],
-    record: (graph, [x]) => globalAveragePool(graph, "pool", x),
-  }, software));
+testDifferentiated("globalAveragePool() and its gradient match PyTorch", {
+  name: "global_average_pool",
+  sources: ["input"],
+  record: (graph, [x]) => globalAveragePool(graph, "pool", x),
+});
 
-testBoth("linear() and its gradients match PyTorch", (software) =>
-  checkDifferentiated({
-    name: "linear",
-    sources: ["input"],
-    parameters: { "linear.weight": "weight", "linear.bias": "bias" },
-    record: (graph, [x]) => linear(graph, x, { name: "linear", outputs: 10 }),
-  }, software));
+testDifferentiated("linear() and its gradients match PyTorch", {
+  name: "linear",
+  sources: ["input"],
+  parameters: { "linear.weight": "weight", "linear.bias": "bias" },
+  record: (graph, [x]) => linear(graph, x, { name: "linear", outputs: 10 }),
+});
 
 function coefficient(graph: Graph, name: string, decay = true): Tensor {
   return graph.parameter(name, [1], { initializer: { kind: "constant", value: 0 }, decay });
@@ -298,16 +310,22 @@ testBoth("decodeImages() decodes, crops and mirrors as PyTorch does", async (sof
   for (const name of golden.cases("decode_images")) {
     // A convolution that reads the images asks for a border of zeros around them.
     for (const padding of [0, 1]) {
-      await t.step(`${name} with a border of ${padding}`, () => checkDecode(name, { padding, software }));
+      for (const precision of precisions) {
+        const what = `${name} with a border of ${padding}, ${precision}`;
+        await t.step(what, () => checkDecode(name, { padding, software, precision }));
+      }
     }
   }
 });
 
-async function checkDecode(name: string, options: { padding: number; software: boolean }): Promise<void> {
-  const { padding, software } = options;
+async function checkDecode(
+  name: string,
+  options: { padding: number; software: boolean; precision: Precision },
+): Promise<void> {
+  const { padding, software, precision } = options;
   const { shape: [batch, height, width, channels], data } = golden.tensor(`${name}.pixels`);
   const { seed, epoch, cropPadding, horizontalFlip } = golden.options(name);
-  const graph = new Graph({ training: true });
+  const graph = new Graph({ training: true, precision });
   const pixels = graph.input("pixels", data.length);
   const examples = graph.input("examples", batch * 4);
   const step = graph.input("step", STEP_BYTES);
@@ -338,9 +356,9 @@ async function checkDecode(name: string, options: { padding: number; software: b
     software,
   });
   const { data: expected } = golden.tensor(`${name}.output`);
-  assertMatches(result.values.get(images), expected, "images");
+  assertMatches(result.values.get(images), expected, "images", precision);
   const expectedSums = windowSums(expected, { batch, height, width, channels, padding });
-  assertMatches(result.values.get(sums), expectedSums, "window sums");
+  assertMatches(result.values.get(sums), expectedSums, "window sums", precision);
 }
 
 function windowSums(

@@ -5,6 +5,7 @@ import {
   type Graph,
   type Plan,
   planGraph,
+  type Precision,
   ReadBackRing,
   type Target,
   type Tensor,
@@ -37,6 +38,12 @@ let shared: Promise<GpuDevice> | undefined;
 /** One device for all tests of a process. */
 export function testDevice(): Promise<GpuDevice> {
   return shared ??= GpuDevice.open();
+}
+
+/** What the adapter can compute in: mixed precision needs its `shader-f16`. */
+export async function testPrecisions(): Promise<readonly Precision[]> {
+  const { adapter } = await testDevice();
+  return adapter.features.includes("shader-f16") ? ["f32", "mixed"] : ["f32"];
 }
 
 /** Every buffer is poisoned with NaN before the first step, so that an element nobody writes shows. */
@@ -131,9 +138,11 @@ export class GraphSession {
 
   /** Logical values of a tensor that was asked for. */
   async read(tensor: Tensor): Promise<Float32Array> {
-    const values = await readBuffer(this.#device, this.#execution.buffer(tensor));
+    const bytes = await readBuffer(this.#device, this.#execution.buffer(tensor));
     this.#device.check();
-    return toLogical(values, tensor.shape, this.#plan.kept.get(tensor)?.halo ?? 0);
+    const { halo = 0, elementType = "f32" } = this.#plan.kept.get(tensor) ?? {};
+    const values = elementType === "f16" ? new Float16Array(bytes) : new Float32Array(bytes);
+    return toLogical(values, tensor.shape, halo);
   }
 
   close(): void {
@@ -146,14 +155,14 @@ function toFloats(values: ReadonlyMap<string, ArrayLike<number>> = new Map()): M
   return new Map([...values].map(([name, value]) => [name, Float32Array.from(value)]));
 }
 
-async function readBuffer(device: GpuDevice, buffer: GPUBuffer): Promise<Float32Array> {
+async function readBuffer(device: GpuDevice, buffer: GPUBuffer): Promise<ArrayBuffer> {
   const ring = await ReadBackRing.create(device, { bytes: buffer.size, depth: 1 });
   const encoder = device.handle.createCommandEncoder();
   const ticket = ring.copy(encoder, buffer, buffer.size);
   device.handle.queue.submit([encoder.finish()]);
   const bytes = await ring.read(ticket);
   ring.destroy();
-  return new Float32Array(bytes);
+  return bytes;
 }
 
 function extents(shape: readonly number[]): [number, number, number, number] {

@@ -99,7 +99,8 @@ export class Execution {
 
   /** Fills a `source` tensor with its physical layout. */
   writeSource(tensor: Tensor, data: Float32Array<ArrayBuffer>): void {
-    this.#device.handle.queue.writeBuffer(this.buffer(tensor), 0, data);
+    const stored = this.#plan.kept.get(tensor)?.elementType === "f16" ? new Float16Array(data) : data;
+    this.#device.handle.queue.writeBuffer(this.buffer(tensor), 0, stored);
   }
 
   /** The buffer of a source or of a tensor that the plan keeps. */

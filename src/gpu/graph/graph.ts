@@ -1,3 +1,4 @@
+import type { ElementType } from "../../wgsl/mod.ts";
 import type { BufferHandle } from "./kernel.ts";
 import type { Operation } from "./operation.ts";
 import type { Shape, Tensor, TensorRole } from "./tensor.ts";
@@ -13,6 +14,20 @@ export interface ParameterOptions {
   readonly initializer: Initializer;
   /** Whether weight decay applies; default true. */
   readonly decay?: boolean;
+}
+
+/**
+ * - `f32`: everything is 32-bit floats
+ * - `mixed`: images, that is activations of [N, H, W, C] and their gradients, are stored as 16-bit floats; sums are f32,
+ *   and so are matrices, statistics, parameters and their gradients
+ */
+export type Precision = "f32" | "mixed";
+
+export interface GraphOptions {
+  /** Whether batch norm uses the batch's statistics and updates the running ones. */
+  readonly training: boolean;
+  /** Default f32. */
+  readonly precision?: Precision;
 }
 
 /** A parameter or a running statistic: what a checkpoint stores. */
@@ -35,8 +50,12 @@ export class Graph {
   readonly #names = new Set<string>();
   #nextId = 0;
 
-  /** @param training Whether batch norm uses the batch's statistics and updates the running ones. */
-  constructor(readonly options: { readonly training: boolean }) {}
+  constructor(readonly options: GraphOptions) {}
+
+  /** How a tensor of this graph is stored. */
+  elementOf({ shape }: Tensor): ElementType {
+    return this.options.precision === "mixed" && shape.length === 4 ? "f16" : "f32";
+  }
 
   /** A tensor that is filled from outside. Its buffer is its own and keeps its content. */
   source(name: string, shape: Shape, options: { needsGradient?: boolean } = {}): Tensor {

@@ -1,4 +1,5 @@
 /** What an operation lowers to: compute dispatches over buffers that the plan places. */
+import type { ElementType } from "../../wgsl/mod.ts";
 
 /** A buffer the plan owns: a tensor's, or scratch space of one operation. */
 export interface BufferHandle {
@@ -72,6 +73,8 @@ export interface ImageBuffer {
   readonly width: number;
   readonly channels: number;
   readonly halo: number;
+  /** How its values are stored; default f32. */
+  readonly elementType?: ElementType;
 }
 
 /** A parameter or its gradient within a packed buffer; `offset` in bytes, a multiple of 256. */

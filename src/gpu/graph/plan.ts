@@ -149,8 +149,9 @@ class Planner implements Lowering {
     const halo = this.#halos.get(tensor) ?? 0;
     const shape = imageShape(tensor);
     const { height, width, channels } = shape;
-    const buffer = this.#handle(tensor.name, imageBytes(shape, halo));
-    const image = { buffer, height, width, channels, halo };
+    const elementType = this.#graph.elementOf(tensor);
+    const buffer = this.#handle(tensor.name, imageBytes(shape, halo, elementType));
+    const image = { buffer, height, width, channels, halo, elementType };
     this.#images.set(tensor, image);
     return image;
   }

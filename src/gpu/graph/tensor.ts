@@ -1,4 +1,5 @@
 /** A value of a recorded graph. It holds no data; the plan gives it a place. */
+import type { ElementType } from "../../wgsl/mod.ts";
 
 export type Shape = readonly number[];
 
@@ -51,6 +52,7 @@ export function quads(channels: number): number {
 }
 
 /** Bytes of an activation with `halo` pixels around every image. */
-export function imageBytes(shape: ImageShape, halo: number): number {
-  return shape.batch * (shape.height + 2 * halo) * (shape.width + 2 * halo) * quads(shape.channels) * 16;
+export function imageBytes(shape: ImageShape, halo: number, elementType: ElementType): number {
+  const pixels = shape.batch * (shape.height + 2 * halo) * (shape.width + 2 * halo);
+  return pixels * quads(shape.channels) * (elementType === "f16" ? 8 : 16);
 }

@@ -8,7 +8,7 @@
  *   dx = gamma / sqrt(variance + eps) * (dy - dbeta / n - xhat dgamma / n)
  * Training uses the batch's variance (biased) and updates the running statistics (unbiased), as PyTorch does.
  */
-import { wgsl } from "../../wgsl/mod.ts";
+import { wgsl, withElements } from "../../wgsl/mod.ts";
 import { ShapeError } from "../errors.ts";
 import type { Graph } from "../graph/graph.ts";
 import type { ImageBuffer, Kernel, ParameterRange } from "../graph/kernel.ts";
@@ -95,7 +95,7 @@ class BatchNormTraining implements Operation {
     const { gamma, beta, runningMean, runningVariance } = this.#vectors;
     return [{
       label: "batch_norm statistics",
-      code: wgsl.batchNormStatistics,
+      code: withElements(wgsl.batchNormStatistics, image.elementType),
       constants: { C4: c4, HEIGHT: shape.height, WIDTH: shape.width, HALO: image.halo, ...slices },
       bindings: [{ buffer: image.buffer, access: "read" }, { buffer: partials, access: "read_write" }],
       workgroups: [Math.ceil(slices.SLICES * c4 / 16), 1, 1],
@@ -167,7 +167,7 @@ class BatchNormBackward implements Operation {
     const [gamma, beta] = this.parameters;
     return [{
       label: "batch_norm_backward reduce",
-      code: wgsl.batchNormBackwardReduce,
+      code: withElements(wgsl.batchNormBackwardReduce, x.elementType),
       constants: {
         C4: c4,
         HEIGHT: shape.height,

@@ -1,5 +1,5 @@
 /** Convolutions whose groups do not fill channel quads: plain loops, one channel at a time. */
-import { channelQuads, wgsl } from "../../wgsl/mod.ts";
+import { channelQuads, wgsl, withElements } from "../../wgsl/mod.ts";
 import type { ImageBuffer, Kernel, ParameterRange } from "../graph/kernel.ts";
 import { type Conv2dProblem, parameterBinding } from "./conv2d_problem.ts";
 
@@ -16,7 +16,7 @@ export function directKernel(label: string, code: string, parts: DirectParts, do
   const [inputHalo, outputHalo] = forward ? [read.halo, write.halo] : [write.halo, read.halo];
   return {
     label,
-    code,
+    code: withElements(code, read.elementType),
     constants: directConstants(problem, inputHalo, outputHalo),
     bindings: [
       { buffer: read.buffer, access: "read" },
@@ -53,7 +53,7 @@ export function directWeightGradientKernel(
   const { input, dOutput, dWeight } = io;
   return {
     label: "conv2d_backward_weight direct",
-    code: wgsl.conv2dDirectBackwardWeight,
+    code: withElements(wgsl.conv2dDirectBackwardWeight, input.elementType),
     constants: { BATCH: problem.batch, ...directConstants(problem, input.halo, dOutput.halo) },
     bindings: [
       { buffer: input.buffer, access: "read" },

@@ -2,7 +2,7 @@
  * `u8` images to normalised floats, with a random crop of the zero-padded image and a random mirror (He et al. 2016,
  * section 4.2). The draws depend on (seed, epoch, example) alone, so an example is augmented alike in any batch.
  */
-import { wgsl } from "../../wgsl/mod.ts";
+import { wgsl, withElements } from "../../wgsl/mod.ts";
 import { ShapeError } from "../errors.ts";
 import type { Graph } from "../graph/graph.ts";
 import type { BufferHandle, Kernel } from "../graph/kernel.ts";
@@ -63,7 +63,7 @@ class DecodeImages implements Operation {
     const { batch, height, width, channels } = imageShape(this.outputs[0]);
     return [{
       label: this.kind,
-      code: wgsl.decodeImages,
+      code: withElements(wgsl.decodeImages, image.elementType),
       constants: {
         HEIGHT: height,
         WIDTH: width,

@@ -1,7 +1,7 @@
 /**
  * y[n, c] = mean over the pixels of x[n, :, :, c]; dx[n, h, w, c] = dy[n, c] / (H W).
  */
-import { wgsl } from "../../wgsl/mod.ts";
+import { wgsl, withElements } from "../../wgsl/mod.ts";
 import { ShapeError } from "../errors.ts";
 import type { Graph } from "../graph/graph.ts";
 import type { Kernel } from "../graph/kernel.ts";
@@ -41,7 +41,7 @@ class GlobalAveragePool implements Operation {
     const image = memory.image(x);
     return [{
       label: this.kind,
-      code: wgsl.globalAveragePool,
+      code: withElements(wgsl.globalAveragePool, image.elementType),
       constants: { C4: c4, HEIGHT: shape.height, WIDTH: shape.width, HALO: image.halo },
       bindings: [{ buffer: image.buffer, access: "read" }, { buffer: memory.image(y).buffer, access: "read_write" }],
       workgroups: [Math.ceil(c4 / 16), shape.batch, 1],

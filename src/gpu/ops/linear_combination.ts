@@ -6,7 +6,7 @@
  * dk = slope <g, x>. dx is handed on as a coefficient and joins the next sum,
  * so it costs no pass of its own.
  */
-import { wgsl } from "../../wgsl/mod.ts";
+import { wgsl, withElements } from "../../wgsl/mod.ts";
 import { affine, type Coefficient, ONE } from "../graph/coefficient.ts";
 import type { Graph } from "../graph/graph.ts";
 import type { Binding, Kernel } from "../graph/kernel.ts";
@@ -171,7 +171,7 @@ class CoefficientGradient implements Operation {
     const gradient = memory.gradient(this.parameters[0]);
     return [{
       label: "coefficient_gradient partials",
-      code: wgsl.coefficientGradient,
+      code: withElements(wgsl.coefficientGradient, images[0].elementType),
       constants: {
         C4: c4,
         HEIGHT: shape.height,

@@ -15,9 +15,11 @@ override OUT_HEIGHT: u32;
 override OUT_WIDTH: u32;
 override OUT_HALO: u32;
 
-@group(0) @binding(0) var<storage, read> x: array<vec4<f32>>;
+alias Quad = vec4<f32>;
+
+@group(0) @binding(0) var<storage, read> x: array<Quad>;
 @group(0) @binding(1) var<storage, read> weight: array<f32>;
-@group(0) @binding(2) var<storage, read_write> y: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read_write> y: array<Quad>;
 
 @compute @workgroup_size(16)
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
@@ -41,7 +43,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
         let pixel = row * (IN_WIDTH + 2u * IN_HALO) + ox * STRIDE + kx + IN_HALO - PADDING;
         for (var i = 0u; i < reads; i++) {
           let c = first + i;
-          let value = x[pixel * in_quads + c / 4u][c % 4u];
+          let value = f32(x[pixel * in_quads + c / 4u][c % 4u]);
           sum += value * weight[((o * reads + i) * KERNEL_HEIGHT + ky) * KERNEL_WIDTH + kx];
         }
       }
@@ -49,5 +51,5 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     result[lane] = sum;
   }
   let out_row = image * (OUT_HEIGHT + 2u * OUT_HALO) + oy + OUT_HALO;
-  y[(out_row * (OUT_WIDTH + 2u * OUT_HALO) + ox + OUT_HALO) * out_quads + quad] = result;
+  y[(out_row * (OUT_WIDTH + 2u * OUT_HALO) + ox + OUT_HALO) * out_quads + quad] = Quad(result);
 }

@@ -16,9 +16,11 @@ override OUT_HEIGHT: u32;
 override OUT_WIDTH: u32;
 override OUT_HALO: u32;
 
-@group(0) @binding(0) var<storage, read> dy: array<vec4<f32>>;
+alias Quad = vec4<f32>;
+
+@group(0) @binding(0) var<storage, read> dy: array<Quad>;
 @group(0) @binding(1) var<storage, read> weight: array<f32>;
-@group(0) @binding(2) var<storage, read_write> dx: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read_write> dx: array<Quad>;
 
 @compute @workgroup_size(16)
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
@@ -47,7 +49,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
         let pixel = row * (OUT_WIDTH + 2u * OUT_HALO) + (left - kx) / STRIDE + OUT_HALO;
         for (var k = 0u; k < writes; k++) {
           let o = group * writes + k;
-          let g = dy[pixel * out_quads + o / 4u][o % 4u];
+          let g = f32(dy[pixel * out_quads + o / 4u][o % 4u]);
           sum += g * weight[((o * reads + c % reads) * KERNEL_HEIGHT + ky) * KERNEL_WIDTH + kx];
         }
       }
@@ -55,5 +57,5 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     result[lane] = sum;
   }
   let in_row = image * (IN_HEIGHT + 2u * IN_HALO) + py + IN_HALO;
-  dx[(in_row * (IN_WIDTH + 2u * IN_HALO) + px + IN_HALO) * in_quads + quad] = result;
+  dx[(in_row * (IN_WIDTH + 2u * IN_HALO) + px + IN_HALO) * in_quads + quad] = Quad(result);
 }

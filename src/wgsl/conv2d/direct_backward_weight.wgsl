@@ -15,8 +15,10 @@ override OUT_HEIGHT: u32;
 override OUT_WIDTH: u32;
 override OUT_HALO: u32;
 
-@group(0) @binding(0) var<storage, read> x: array<vec4<f32>>;
-@group(0) @binding(1) var<storage, read> dy: array<vec4<f32>>;
+alias Quad = vec4<f32>;
+
+@group(0) @binding(0) var<storage, read> x: array<Quad>;
+@group(0) @binding(1) var<storage, read> dy: array<Quad>;
 @group(0) @binding(2) var<storage, read_write> d_weight: array<f32>;
 
 @compute @workgroup_size(16)
@@ -36,9 +38,10 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
       let out_row = image * (OUT_HEIGHT + 2u * OUT_HALO) + oy + OUT_HALO;
       let in_row = image * (IN_HEIGHT + 2u * IN_HALO) + oy * STRIDE + ky + IN_HALO - PADDING;
       for (var ox = 0u; ox < OUT_WIDTH; ox++) {
-        let g = dy[(out_row * (OUT_WIDTH + 2u * OUT_HALO) + ox + OUT_HALO) * out_quads + o / 4u][o % 4u];
+        let at = (out_row * (OUT_WIDTH + 2u * OUT_HALO) + ox + OUT_HALO) * out_quads + o / 4u;
+        let g = f32(dy[at][o % 4u]);
         let pixel = in_row * (IN_WIDTH + 2u * IN_HALO) + ox * STRIDE + kx + IN_HALO - PADDING;
-        sum += g * x[pixel * in_quads + c / 4u][c % 4u];
+        sum += g * f32(x[pixel * in_quads + c / 4u][c % 4u]);
       }
     }
   }

@@ -1,3 +1,4 @@
+import { enableElements, rounded, storedType, widened } from "../element_type.ts";
 import { channelQuads, type ImageLayout, rowQuads } from "../layout.ts";
 import type { StripConvolution, StripEpilogue } from "./strip.ts";
 
@@ -115,12 +116,12 @@ export function laneSource(convolution: LaneConvolution): { readonly code: strin
     axis.count % axis.extent === 0
       ? `${axis.tile} * ${axis.extent}u`
       : `min(${axis.tile} * ${axis.extent}u, ${axis.count - axis.extent}u)`;
-  const code = `// Convolution: ${tile.height}x${tile.width} pixels by ${
-    lanes * tile.channels
-  } channels a subgroup of ${lanes}.
+  const code = `${
+    enableElements(input, output, ...(convolution.epilogue?.inputs ?? []))
+  }// Convolution: ${tile.height}x${tile.width} pixels by ${lanes * tile.channels} channels a subgroup of ${lanes}.
 struct Weights { header: vec4<u32>, values: array<vec4<f32>, ${lanePartQuads(convolution) - 1}> }
-@group(0) @binding(0) var<storage, read> input: array<vec4<f32>>;
-@group(0) @binding(1) var<storage, read_write> output: array<${laneType(tile)}>;
+@group(0) @binding(0) var<storage, read> input: array<${storedType(input.elementType)}>;
+@group(0) @binding(1) var<storage, read_write> output: array<${storedType(output.elementType, tile.channels)}>;
 ${parts.map((part) => `@group(0) @binding(${2 + part}) var<uniform> weights${part}: Weights;`).join("\n")}
 ${epilogueBindings(convolution)}
 
@@ -138,7 +139,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   ${loads.map((j) => `var from${j} = corner + ${loadAddress(j)};`).join("\n  ")}
   ${pixels.map((pixel) => channels.map((v) => `var ${pixel.sum(v)} = 0f;`).join(" ")).join("\n  ")}
   for (var quad = 0u; quad < ${inputQuads}u; quad++) {
-    ${loads.map((j) => `let x${j} = input[from${j}]; from${j} += 1u;`).join("\n    ")}
+    ${loads.map((j) => `let x${j} = ${widened(`input[from${j}]`, input.elementType)}; from${j} += 1u;`).join("\n    ")}
     let at = quad * ${partTaps * tile.channels * lanes}u + lane;
     ${taps.flatMap(({ index }) => channels.map((v) => weight(index, v))).join("\n    ")}
     ${products.join("\n    ")}
@@ -162,29 +163,29 @@ ${stores()}
       const offset = (layout: ImageLayout) =>
         `${(pixel.y * rowQuads(layout) + pixel.x * channelQuads(layout)) * outputStep * 4 / tile.channels}u`;
       const sums = channels.map(pixel.sum);
+      const epilogueInput = (i: number, layout: ImageLayout) =>
+        widened(`e${i}[start${i} + ${offset(layout)}]`, layout.elementType, tile.channels);
       const value = epilogue
-        ? laneEpilogue(epilogue, { sums, input: (i) => `e${i}[start${i} + ${offset(epilogue.inputs[i])}]` })
+        ? laneEpilogue(epilogue, { sums, input: (i) => epilogueInput(i, epilogue.inputs[i]) })
         : sums.length === 1
         ? sums[0]
-        : `${laneType(tile)}(${sums.join(", ")})`;
+        : `${storedType("f32", tile.channels)}(${sums.join(", ")})`;
       const conditions = [
         ...(rows % tile.height === 0 ? [] : [`y0 + ${pixel.y}u >= tile_y * ${tile.height}u`]),
         ...(columns % tile.width === 0 ? [] : [`x0 + ${pixel.x}u >= tile_x * ${tile.width}u`]),
       ];
-      const store = `output[out + ${offset(output)}] = ${value};`;
+      const store = `output[out + ${offset(output)}] = ${rounded(value, output.elementType, tile.channels)};`;
       lines.push(conditions.length > 0 ? `  if (${conditions.join(" && ")}) { ${store} }` : `  ${store}`);
     }
     return lines.join("\n");
   }
 }
 
-function laneType({ channels }: LaneTile): string {
-  return channels === 1 ? "f32" : `vec${channels}<f32>`;
-}
-
 function epilogueBindings({ epilogue, tile, parts }: LaneConvolution): string {
   if (!epilogue) return "";
-  const images = epilogue.inputs.map((_, i) => `var<storage, read> e${i}: array<${laneType(tile)}>;`);
+  const images = epilogue.inputs.map(({ elementType }, i) =>
+    `var<storage, read> e${i}: array<${storedType(elementType, tile.channels)}>;`
+  );
   return [...images, ...epilogue.declarations].map((text, i) => `@group(0) @binding(${2 + parts + i}) ${text}`).join(
     "\n",
   );

@@ -1,3 +1,4 @@
+import { enableElements, rounded, storedType, widened } from "../element_type.ts";
 import { channelQuads, dividingWorkgroup, type ImageLayout } from "../layout.ts";
 
 /**
@@ -77,12 +78,17 @@ export function stripSource(convolution: StripConvolution): StripSource {
   const pitch = (layout: ImageLayout) => (layout.width + 2 * layout.halo) * channelQuads(layout);
   const { epilogue, lanes } = convolution;
   const result = (p: number, q: number, place: (layout: ImageLayout) => string) => {
-    const sum = convolution.accumulate ? `output[${place(output)}] + a${p}_${q}` : `a${p}_${q}`;
+    const sum = convolution.accumulate
+      ? `${widened(`output[${place(output)}]`, output.elementType)} + a${p}_${q}`
+      : `a${p}_${q}`;
     if (!epilogue) return sum;
     return epilogue.expression
       .replaceAll(/\bvalue\b/g, `(${sum})`)
       .replaceAll(/\bv(\d+)\b/g, `v$1_${q}`)
-      .replaceAll(/\be(\d+)\b/g, (_, i) => `e${i}[${place(epilogue.inputs[Number(i)])}]`);
+      .replaceAll(/\be(\d+)\b/g, (_, i) => {
+        const layout = epilogue.inputs[Number(i)];
+        return widened(`e${i}[${place(layout)}]`, layout.elementType);
+      });
   };
   const store = (p: number) => {
     const [py, px] = [Math.floor(p / tile.width), p % tile.width];
@@ -96,7 +102,7 @@ export function stripSource(convolution: StripConvolution): StripSource {
         const offset = py * outputStep * pitch(layout) + px * outputStep * channelQuads(layout) + q;
         return `${start} + ${offset}u`;
       };
-      return `output[${place(output)}] = ${result(p, q, place)};`;
+      return `output[${place(output)}] = ${rounded(result(p, q, place), output.elementType)};`;
     }).join(" ");
     return conditions.length > 0 ? `if (${conditions.join(" && ")}) { ${statements} }` : statements;
   };
@@ -117,7 +123,7 @@ export function stripSource(convolution: StripConvolution): StripSource {
       for (let column = 0; column < inputColumns; column++) {
         if (!usedColumns.has(column)) continue;
         const at = row * inputStep * pitch(input) + column * channelQuads(input);
-        lines.push(`let i${row}_${column} = input[base + ${at}u];`);
+        lines.push(`let i${row}_${column} = ${widened(`input[base + ${at}u]`, input.elementType)};`);
       }
     }
     const products: { c: number; kx: number }[] = [];
@@ -149,11 +155,13 @@ export function stripSource(convolution: StripConvolution): StripSource {
   if (!uniformRows) throw new Error("Cannot unroll tap rows that are not evenly spaced");
   const rowStep = dy.length > 1 ? dy[1] - dy[0] : 0;
   const rowWeights = 4 * dx.length * outputQuads;
-  const code = `// Convolution: ${tile.height}x${tile.width} pixels by ${outputQuads * 4} channels an invocation.
+  const code = `${
+    enableElements(input, output, ...(epilogue?.inputs ?? []))
+  }// Convolution: ${tile.height}x${tile.width} pixels by ${outputQuads * 4} channels an invocation.
 struct Weights { header: vec4<u32>, values: array<vec4<f32>, ${inputQuads * dy.length * rowWeights}> }
-@group(0) @binding(0) var<storage, read> input: array<vec4<f32>>;
+@group(0) @binding(0) var<storage, read> input: array<${storedType(input.elementType)}>;
 @group(0) @binding(1) var<uniform> weights: Weights;
-@group(0) @binding(2) var<storage, read_write> output: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read_write> output: array<${storedType(output.elementType)}>;
 ${epilogueBindings(epilogue)}
 
 @compute @workgroup_size(${size})
@@ -207,6 +215,8 @@ function stripTile({ rows, columns, pixels }: StripConvolution): { height: numbe
 
 function epilogueBindings(epilogue: StripEpilogue | undefined): string {
   if (!epilogue) return "";
-  const images = epilogue.inputs.map((_, i) => `var<storage, read> e${i}: array<vec4<f32>>;`);
+  const images = epilogue.inputs.map(({ elementType }, i) =>
+    `var<storage, read> e${i}: array<${storedType(elementType)}>;`
+  );
   return [...images, ...epilogue.declarations].map((text, i) => `@group(0) @binding(${3 + i}) ${text}`).join("\n");
 }

@@ -1,3 +1,4 @@
+import { enableElements, storedType, widened } from "../element_type.ts";
 import { channelQuads, type ImageLayout } from "../layout.ts";
 
 /** The sums of one slice of output rows towards the gradient of OIHW weights. */
@@ -65,13 +66,19 @@ export function weightGradientSource(gradient: WeightGradient): string {
   const name = ({ ky, kx, i, c, q }: typeof sums[number]) => `s${ky}_${kx}_${i}_${c}_${q}`;
   const loads: string[] = [];
   for (const p of range(unroll)) {
-    for (const q of range(tile.outputQuads)) loads.push(`let g${p}_${q} = d_output[g_at + ${p * outC4 + q}u];`);
+    for (const q of range(tile.outputQuads)) {
+      loads.push(`let g${p}_${q} = ${widened(`d_output[g_at + ${p * outC4 + q}u]`, dOutput.elementType)};`);
+    }
   }
   const columns = new Set(range(unroll).flatMap((p) => range(kernelWidth).map((kx) => p * stride + kx)));
   for (const ky of range(tile.tapRows)) {
     for (const column of columns) {
       for (const i of range(tile.inputQuads)) {
-        loads.push(`let x${ky}_${column}_${i} = input[x_at + ${ky * inputPitch + column * inC4 + i}u];`);
+        loads.push(
+          `let x${ky}_${column}_${i} = ${
+            widened(`input[x_at + ${ky * inputPitch + column * inC4 + i}u]`, input.elementType)
+          };`,
+        );
       }
     }
   }
@@ -81,9 +88,9 @@ export function weightGradientSource(gradient: WeightGradient): string {
       return `fma(vec4<f32>(x${ky}_${p * stride + kx}_${i}.${"xyzw"[c]}), g${p}_${q}, ${value})`;
     }, name(sum));
   });
-  return `// Partial sums of a convolution's weight gradient.
-@group(0) @binding(0) var<storage, read> input: array<vec4<f32>>;
-@group(0) @binding(1) var<storage, read> d_output: array<vec4<f32>>;
+  return `${enableElements(input, dOutput)}// Partial sums of a convolution's weight gradient.
+@group(0) @binding(0) var<storage, read> input: array<${storedType(input.elementType)}>;
+@group(0) @binding(1) var<storage, read> d_output: array<${storedType(dOutput.elementType)}>;
 @group(0) @binding(2) var<storage, read_write> partials: array<vec4<f32>>;
 
 @compute @workgroup_size(16)

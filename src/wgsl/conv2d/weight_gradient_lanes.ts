@@ -1,3 +1,4 @@
+import { enableElements, storedType, widened } from "../element_type.ts";
 import { channelQuads, imageQuads, rowQuads } from "../layout.ts";
 import { laneWindow } from "./lanes.ts";
 import { tileCounts, type WeightGradient } from "./weight_gradient.ts";
@@ -31,7 +32,7 @@ export function laneWeightGradientSource(gradient: LaneWeightGradient): string {
     y: Math.floor(p / patch.width),
     x: p % patch.width,
   }));
-  const type = laneChannels === 1 ? "f32" : `vec${laneChannels}<f32>`;
+  const type = storedType("f32", laneChannels);
   const splat = (value: string) => laneChannels === 1 ? value : `${type}(${value})`;
   const taps = range(tile.tapRows).flatMap((ky) => range(kernelWidth).map((kx) => ({ ky, kx })));
   const sum = (tap: number, i: number, c: number) => `s${tap}_${i}_${c}`;
@@ -62,11 +63,11 @@ export function laneWeightGradientSource(gradient: LaneWeightGradient): string {
       ...(outputHeight % patch.height === 0 ? [] : [`y0 + ${y}u >= patch_y * ${patch.height}u`]),
       ...(outputWidth % patch.width === 0 ? [] : [`x0 + ${x}u >= patch_x * ${patch.width}u`]),
     ];
-    const value = `d_output[to + ${offset}u]`;
+    const value = widened(`d_output[to + ${offset}u]`, dOutput.elementType, laneChannels);
     return `let g${p} = ${conditions.length > 0 ? `select(${type}(), ${value}, ${conditions.join(" && ")})` : value};`;
   });
   const products = range(tile.inputQuads).flatMap((i) => [
-    ...loads.map((j) => `let x${i}_${j} = input[corner + offset${j} + ${i}u];`),
+    ...loads.map((j) => `let x${i}_${j} = ${widened(`input[corner + offset${j} + ${i}u]`, input.elementType)};`),
     ..."xyzw".split("").flatMap((channel, c) => [
       ...used.map((k) =>
         `let b${i}_${c}_${k} = ${splat(`subgroupBroadcast(x${i}_${Math.floor(k / lanes)}.${channel}, ${k % lanes}u)`)};`
@@ -80,11 +81,11 @@ export function laneWeightGradientSource(gradient: LaneWeightGradient): string {
       }),
     ]),
   ]);
-  return `// Partial sums of a convolution's weight gradient: ${
+  return `${enableElements(input, dOutput)}// Partial sums of a convolution's weight gradient: ${
     lanes * laneChannels
   } output channels a subgroup of ${lanes}.
-@group(0) @binding(0) var<storage, read> input: array<vec4<f32>>;
-@group(0) @binding(1) var<storage, read> d_output: array<${type}>;
+@group(0) @binding(0) var<storage, read> input: array<${storedType(input.elementType)}>;
+@group(0) @binding(1) var<storage, read> d_output: array<${storedType(dOutput.elementType, laneChannels)}>;
 @group(0) @binding(2) var<storage, read_write> partials: array<${type}>;
 
 @compute @workgroup_size(${lanes})
