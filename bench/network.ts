@@ -34,8 +34,8 @@ export function benchInfer(options: NetworkBenchOptions): AsyncGenerator<Measure
 }
 
 async function* benchNetwork(benchmark: "train" | "infer", options: NetworkBenchOptions): AsyncGenerator<Measurement> {
-  const { model, batchSize, image: { height, width } } = options;
-  const name = `${model} batch ${batchSize} ${height}x${width}`;
+  const { model, batchSize, image: { height, width }, precision } = options;
+  const name = `${model} batch ${batchSize} ${height}x${width}${precision === "mixed" ? " mixed" : ""}`;
   if (!options.matches(name)) return;
   const session = await NetworkSession.open(options, benchmark);
   const timer = await GpuTimer.create(session.device);

@@ -12,6 +12,8 @@ export interface NetworkOptions {
   readonly batchSize: number;
   readonly image: { readonly height: number; readonly width: number; readonly channels: number };
   readonly classes: number;
+  /** Of training; default f32. */
+  readonly precision?: TrainingConfig["precision"];
 }
 
 /** Batches of different images. */
@@ -101,7 +103,7 @@ function record(options: NetworkOptions, purpose: "train" | "infer"): Program {
     : inferenceProgram(shape, batchSize);
 }
 
-function configOf({ model, batchSize }: NetworkOptions): TrainingConfig {
+function configOf({ model, batchSize, precision = "f32" }: NetworkOptions): TrainingConfig {
   return {
     model: { name: model },
     dataset: "random",
@@ -117,7 +119,7 @@ function configOf({ model, batchSize }: NetworkOptions): TrainingConfig {
     labelSmoothing: 0,
     cropPadding: 4,
     horizontalFlip: true,
-    precision: "f32",
+    precision,
     evaluateEveryEpochs: 1,
     checkpointEverySteps: 0,
     checkpointsKept: 2,

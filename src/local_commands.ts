@@ -14,21 +14,21 @@ export function localCommands(options: { readonly version: string; readonly data
     },
     doctor: () => examine(options.version),
     async *bench(kind, options): AsyncGenerator<BenchMeasurement> {
-      const { model, batchSize, image, classes, runs, filter, trace, note, signal } = options;
+      const { filter } = options;
       const matches = (name: string) => filter === undefined || name.includes(filter);
       if (kind === "rpc") {
         const { benchRpc } = await import("../bench/rpc.ts");
-        yield* benchRpc({ model, batchSize, runs, matches, signal, serve: this.serve });
+        yield* benchRpc({ ...options, matches, serve: this.serve });
         return;
       }
       if (kind === "kernels") {
         const { benchKernels } = await import("../bench/kernels.ts");
-        yield* benchKernels({ batchSize, runs, matches, signal });
+        yield* benchKernels({ ...options, matches });
         return;
       }
       const { benchInfer, benchTrain } = await import("../bench/network.ts");
       const run = kind === "train" ? benchTrain : benchInfer;
-      yield* run({ model, batchSize, image, classes, runs, matches, trace, note, signal });
+      yield* run({ ...options, matches });
     },
     exampleImages: (folder) => writeExamples(folder, options.dataDir),
   };

@@ -78,6 +78,8 @@ export interface BenchOptions {
   readonly batchSize: number;
   readonly image: ImageSize;
   readonly classes: number;
+  /** Of training; default f32. */
+  readonly precision?: "f32" | "mixed";
   /** How often each case is measured. */
   readonly runs: number;
   /** Only cases whose name contains this. */

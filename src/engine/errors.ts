@@ -17,7 +17,7 @@ function kindOf(error: unknown): EngineErrorKind {
   if (error instanceof MemoryLimitError) return "exhausted";
   if (error instanceof GpuError) {
     if (error.failure === "out-of-memory") return "exhausted";
-    if (error.failure === "unavailable") return "unavailable";
+    if (error.failure === "unavailable" || error.failure === "unsupported") return error.failure;
   }
   return "internal";
 }

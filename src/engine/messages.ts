@@ -26,7 +26,8 @@ export interface TrainingConfig {
   /** Pixels of zero padding before the random crop. */
   readonly cropPadding: number;
   readonly horizontalFlip: boolean;
-  readonly precision: "f32";
+  /** `mixed`: activations as f16, f32 weights and sums, a dynamic loss scale; where the adapter has `shader-f16`. */
+  readonly precision: "f32" | "mixed";
   readonly evaluateEveryEpochs: number;
   /** Steps between checkpoints within an epoch; 0: only after epochs. */
   readonly checkpointEverySteps: number;
@@ -198,7 +199,7 @@ export interface Engine {
 
 /**
  * `invalid`: the request's fault; `exhausted`: does not fit; `fault`: the GPU, its driver or the worker failed, and the
- * worker has been replaced; `diverged`: the loss is not finite; `storage`: no room on the disk; `internal`: ours.
+ * worker has been replaced; `unsupported`: the adapter cannot do it; `diverged`: the loss is not finite; `storage`: no room on the disk; `internal`: ours.
  */
 export type EngineErrorKind =
   | "invalid"
@@ -206,6 +207,7 @@ export type EngineErrorKind =
   | "exhausted"
   | "unavailable"
   | "fault"
+  | "unsupported"
   | "diverged"
   | "storage"
   | "internal";

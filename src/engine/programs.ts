@@ -1,10 +1,15 @@
-/** The three computations of a network: one training step, one evaluation batch, one inference batch. */
+/**
+ * The three computations of a network: one training step, one evaluation batch, one inference batch. Mixed precision is
+ * of training alone: the weights are f32, and what uses them computes in f32.
+ */
 import {
   type BufferHandle,
   decodeImages,
   differentiate,
   Graph,
   linearCombination,
+  lossScale,
+  scaleGradient,
   sgd,
   softmax,
   softmaxCrossEntropy,
@@ -45,8 +50,8 @@ export interface Program {
 
 /** Decode and augment, forward, backward, update. */
 export function trainingProgram(shape: NetworkShape, config: TrainingConfig, batch: number): Program {
-  const graph = new Graph({ training: true });
-  const { cropPadding, horizontalFlip, labelSmoothing, momentum, weightDecay } = config;
+  const { cropPadding, horizontalFlip, labelSmoothing, momentum, weightDecay, precision } = config;
+  const graph = new Graph({ training: true, precision });
   const inputs = recordInputs(graph, shape, { batch, cropPadding, horizontalFlip });
   const labels = graph.input("labels", batch * 4);
   const logits = buildNetwork(graph, shape.model, inputs.images, {
@@ -54,8 +59,10 @@ export function trainingProgram(shape: NetworkShape, config: TrainingConfig, bat
     decayMultistepCoefficients: config.decayMultistepCoefficients,
   });
   const { dLogits, results } = softmaxCrossEntropy(graph, logits, { labels, labelSmoothing });
-  differentiate(graph, new Map([[logits, dLogits]]), linearCombination);
-  const decayScales = sgd(graph, { momentum, weightDecay, step: inputs.step });
+  const scale = precision === "mixed" ? lossScale(graph) : undefined;
+  const cotangent = scale ? scaleGradient(graph, dLogits, scale) : dLogits;
+  differentiate(graph, new Map([[logits, cotangent]]), linearCombination);
+  const decayScales = sgd(graph, { momentum, weightDecay, step: inputs.step, lossScale: scale });
   return { graph, ...inputs, labels, decayScales, output: results };
 }
 

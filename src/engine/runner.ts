@@ -3,6 +3,7 @@ import {
   encodeStep,
   Execution,
   type GpuDevice,
+  GpuError,
   type Plan,
   planGraph,
   ReadBackRing,
@@ -115,8 +116,22 @@ export class Runner {
   }
 }
 
-/** Plans a program for a device. @throws {MemoryLimitError} when it does not fit. */
-export function planProgram(device: GpuDevice, program: Program): Plan {
+/**
+ * Plans a program for a device.
+ * @throws {GpuError} `unsupported` for mixed precision where kernels cannot store f16.
+ * @throws {MemoryLimitError} when it does not fit.
+ */
+export function planProgram(
+  device: Pick<GpuDevice, "adapter" | "target" | "memoryBudget">,
+  program: Pick<Program, "graph" | "output">,
+): Plan {
+  const { description, device: name, features } = device.adapter;
+  if (program.graph.options.precision === "mixed" && !features.includes("shader-f16")) {
+    throw new GpuError(
+      "unsupported",
+      `Cannot train in mixed precision on ${description || name}: it has no "shader-f16"; use precision f32`,
+    );
+  }
   return planGraph(program.graph, {
     target: device.target,
     keep: [program.output],

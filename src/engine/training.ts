@@ -138,7 +138,7 @@ class TrainingSession {
       const sums = new MetricSums();
       sums.add(output, item.length);
       const metrics = sums.means;
-      if (!Number.isFinite(metrics.loss)) throw lossNotFinite(this.#step, metrics.loss, learningRate);
+      if (!Number.isFinite(metrics.loss)) throw lossNotFinite(this.#step, metrics.loss, { ...config, learningRate });
       const imagesPerSecond = speed.add(item.length, performance.now());
       const secondsLeft = (this.#totalSteps - this.#step) * batchSize / imagesPerSecond;
       const progress = { metrics, learningRate, imagesPerSecond, secondsLeft, totalSteps: this.#totalSteps };
@@ -206,9 +206,14 @@ function withShapes(variables: readonly Variable[], values: ReadonlyMap<string, 
   }));
 }
 
-function lossNotFinite(step: number, loss: number, learningRate: number): EngineError {
+function lossNotFinite(
+  step: number,
+  loss: number,
+  { learningRate, precision }: Pick<TrainingConfig, "learningRate" | "precision">,
+): EngineError {
+  const range = precision === "mixed" ? ", or precision f32, whose range is wider" : "";
   return new EngineError(
     "invalid",
-    `The loss became ${loss} at step ${step}: training has diverged; try a learning rate below ${learningRate}`,
+    `The loss became ${loss} at step ${step}: training has diverged; try a learning rate below ${learningRate}${range}`,
   );
 }

@@ -16,7 +16,7 @@ export class MemoryLimitError extends Error {
   }
 }
 
-export type GpuFailure = "unavailable" | "validation" | "out-of-memory" | "lost" | "shader";
+export type GpuFailure = "unavailable" | "unsupported" | "validation" | "out-of-memory" | "lost" | "shader";
 
 /** What the driver or the WebGPU implementation refused. */
 export class GpuError extends Error {

@@ -16,6 +16,7 @@ export { decodeImages } from "./ops/decode_images.ts";
 export { globalAveragePool } from "./ops/global_average_pool.ts";
 export { linear } from "./ops/linear.ts";
 export { linearCombination, lmStep, residualAdd } from "./ops/linear_combination.ts";
+export { lossScale, scaleGradient } from "./ops/loss_scale.ts";
 export { normals, pcg4d, permutation, PURPOSE, uniforms } from "./ops/random.ts";
 export { relu } from "./ops/relu.ts";
 export { decayScales, sgd } from "./ops/sgd.ts";

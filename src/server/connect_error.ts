@@ -21,6 +21,7 @@ const engineCodes: Readonly<Record<EngineErrorKind, Code>> = {
   "exhausted": Code.ResourceExhausted,
   "unavailable": Code.Unavailable,
   "fault": Code.Unavailable,
+  "unsupported": Code.FailedPrecondition,
   "diverged": Code.FailedPrecondition,
   "storage": Code.ResourceExhausted,
   "internal": Code.Internal,

@@ -1,6 +1,7 @@
 // Merges the slices' statistics (Chan et al. 1979) and prepares the normalisation.
 //   statistics[0] = mean, [1] = 1 / sqrt(variance + EPSILON), [2] = scale = gamma * [1], [3] = shift = beta - mean * scale
-//   running' = (1 - MOMENTUM) running + MOMENTUM batch, with the unbiased variance, as PyTorch does
+//   running' = (1 - MOMENTUM) running + MOMENTUM batch, with the unbiased variance, as PyTorch does;
+//   where the batch's own are not finite, which f16 makes possible, the running ones stay as they are
 // One invocation takes one channel quad.
 override C4: u32;
 override WIDTH: u32;
@@ -16,6 +17,11 @@ override MOMENTUM: f32;
 @group(0) @binding(3) var<storage, read_write> running_mean: array<vec4<f32>>;
 @group(0) @binding(4) var<storage, read_write> running_variance: array<vec4<f32>>;
 @group(0) @binding(5) var<storage, read_write> statistics: array<vec4<f32>>;
+
+// By the bits: a WGSL implementation may assume that all values are finite.
+fn is_finite(value: vec4<f32>) -> vec4<bool> {
+  return (bitcast<vec4<u32>>(value) & vec4<u32>(0x7f800000u)) != vec4<u32>(0x7f800000u);
+}
 
 @compute @workgroup_size(16)
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
@@ -40,6 +46,8 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
   statistics[C4 + c] = inverse;
   statistics[2u * C4 + c] = scale;
   statistics[3u * C4 + c] = beta[c] - mean * scale;
-  running_mean[c] = mix(running_mean[c], mean, MOMENTUM);
-  running_variance[c] = mix(running_variance[c], squares / max(count - 1.0, 1.0), MOMENTUM);
+  let unbiased = squares / max(count - 1.0, 1.0);
+  let finite = is_finite(mean) & is_finite(unbiased);
+  running_mean[c] = select(running_mean[c], mix(running_mean[c], mean, MOMENTUM), finite);
+  running_variance[c] = select(running_variance[c], mix(running_variance[c], unbiased, MOMENTUM), finite);
 }

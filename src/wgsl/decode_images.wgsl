@@ -18,7 +18,7 @@ override DEVIATION_0: f32;
 override DEVIATION_1: f32;
 override DEVIATION_2: f32;
 
-struct Step { learning_rate: f32, seed: u32, epoch: u32, reserved: u32 }
+struct Step { learning_rate: f32, seed: u32, epoch: u32, gradient_factor: f32 }
 
 alias Quad = vec4<f32>;
 

@@ -13,10 +13,12 @@ import packWeights from "./conv2d/pack_weights.wgsl" with { type: "text" };
 import sumSlices from "./conv2d/sum_slices.wgsl" with { type: "text" };
 import weightGradientReduce from "./conv2d/weight_gradient_reduce.wgsl" with { type: "text" };
 import decodeImages from "./decode_images.wgsl" with { type: "text" };
+import findNonFinite from "./find_non_finite.wgsl" with { type: "text" };
 import globalAveragePool from "./global_average_pool.wgsl" with { type: "text" };
 import linear from "./linear.wgsl" with { type: "text" };
 import linearBackwardInput from "./linear_backward_input.wgsl" with { type: "text" };
 import linearBackwardWeight from "./linear_backward_weight.wgsl" with { type: "text" };
+import lossScale from "./loss_scale.wgsl" with { type: "text" };
 import sgd from "./sgd.wgsl" with { type: "text" };
 import softmax from "./softmax.wgsl" with { type: "text" };
 import softmaxCrossEntropy from "./softmax_cross_entropy.wgsl" with { type: "text" };
@@ -33,10 +35,12 @@ export const wgsl = {
   conv2dDirectBackwardInput,
   conv2dDirectBackwardWeight,
   decodeImages,
+  findNonFinite,
   globalAveragePool,
   linear,
   linearBackwardInput,
   linearBackwardWeight,
+  lossScale,
   packLanes,
   packWeights,
   sgd,

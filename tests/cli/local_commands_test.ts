@@ -161,7 +161,7 @@ Deno.test("bench passes on its options and writes a line a measurement", async (
     },
   };
   const line = "bench train --model resnet-20 --batch-size 32 --image 28x28x1 --classes 7 --runs 3 --filter lm " +
-    "--trace step.json --json";
+    "--precision mixed --trace step.json --json";
   const outcome = await runCommand(line.split(" "), { local });
   assertEquals(jsonLines(outcome), [{
     benchmark: "train",
@@ -179,6 +179,7 @@ Deno.test("bench passes on its options and writes a line a measurement", async (
     batchSize: 32,
     image: { height: 28, width: 28, channels: 1 },
     classes: 7,
+    precision: "mixed",
     runs: 3,
     filter: "lm",
     trace: "step.json",

@@ -91,6 +91,33 @@ Deno.test("startEngine() gives an engine that trains, evaluates and infers", asy
       assert(lossesOf(other)[0] !== lossesOf(first)[0], "another seed gave the same loss");
     });
 
+    await t.step(
+      "train() in mixed precision repeats itself bit for bit, and its checkpoint has the loss scale",
+      async () => {
+        if (!engine.adapter.features.includes("shader-f16")) return;
+        const mixed = { ...config, precision: "mixed" } as const;
+        const events = await trainAll(engine, "runs/mixed", mixed);
+        const again = await trainAll(engine, "runs/mixed-again", mixed);
+        assertEquals(lossesOf(again), lossesOf(events));
+        const files = [events, again].map((events) => `${dataDir}/${checkpointsOf(events)[1]}`);
+        const [a, b] = await Promise.all(files.map(async (file) => decodeCheckpoint(await Deno.readFile(file))));
+        assertEquals(a, b);
+        const scalar = (name: string) => a.states.get(`optimizer.${name}`)?.data[0] ?? NaN;
+        assertEquals(scalar("loss_scale"), 65536 / 2 ** scalar("skipped_steps"));
+        const [loss] = lossesOf(events);
+        assert(
+          loss !== lossesOf(first)[0] && Math.abs(loss / lossesOf(first)[0] - 1) < 0.01,
+          `the first loss is ${loss}`,
+        );
+        // In f32, by the training's own plan and by that of the checkpoint.
+        const during = events.findLast((event) => event.kind === "evaluation");
+        const job = { checkpoint: checkpointsOf(events)[1], split: "test", batchSize: 50, limit: 50 } as const;
+        const last = (await Array.fromAsync(engine.evaluate(job, never))).at(-1);
+        assert(during?.kind === "evaluation" && last?.kind === "result");
+        assert(Math.abs(last.result.metrics.loss - during.metrics.loss) < 1e-5);
+      },
+    );
+
     const checkpoint = () => checkpointsOf(first)[1];
     await t.step("evaluate() gives what training's own evaluation gave, and a confusion matrix", async () => {
       const job = { checkpoint: checkpoint(), split: "test", batchSize: 16, limit: 50 } as const;

@@ -150,6 +150,22 @@ for (const name of ["batch_norm", "batch_norm_relu"]) {
   });
 }
 
+testBoth("batchNorm() keeps running statistics where the batch's are not finite", async (software) => {
+  const graph = new Graph({ training: true });
+  const x = graph.source("x", [1, 2, 2, 3]);
+  batchNorm(graph, x, { name: "bn" });
+  const { states } = await runGraph(graph, {
+    // Pixel by pixel; the channels hold NaN, an infinity, and 1 to 4.
+    sources: new Map([[x, [NaN, 0, 1, 0, 0, 2, 0, Infinity, 3, 0, 0, 4]]]),
+    parameters: new Map([["bn.weight", [1, 1, 1]], ["bn.bias", [0, 0, 0]]]),
+    states: new Map([["bn.running_mean", [5, 6, 7]], ["bn.running_var", [8, 9, 10]]]),
+    keep: [],
+    software,
+  });
+  assertMatches(states.get("bn.running_mean"), [5, 6, 0.9 * 7 + 0.1 * 2.5], "running mean");
+  assertMatches(states.get("bn.running_var"), [8, 9, 0.9 * 10 + 0.1 * 5 / 3], "running variance");
+});
+
 testDifferentiated("relu() and its gradient match PyTorch", {
   name: "relu",
   sources: ["input"],

@@ -1,84 +1,21 @@
 /** The small networks of the fixtures, on the GPU, against PyTorch. */
 import { assert, assertAlmostEquals, assertEquals } from "@std/assert";
+import { decayScales, encodeStep, Graph } from "../../src/gpu/mod.ts";
+import { recordResidualNetwork } from "../../src/models/networks/residual_network.ts";
+import { assertClose, type Golden, type GoldenTensor, loadGolden } from "../support/golden.ts";
 import {
-  decayScales,
-  differentiate,
-  encodeStep,
-  Graph,
-  linearCombination,
-  sgd,
-  softmaxCrossEntropy,
-  STEP_BYTES,
-  type Tensor,
-} from "../../src/gpu/mod.ts";
-import { basicBlock } from "../../src/models/blocks/basic.ts";
-import { bottleneckBlock } from "../../src/models/blocks/bottleneck.ts";
-import { recordResidualNetwork, type ResidualNetwork } from "../../src/models/networks/residual_network.ts";
-import { forwardEuler } from "../../src/models/schemes/forward_euler.ts";
-import { linearMultistep } from "../../src/models/schemes/linear_multistep.ts";
-import type { Transition } from "../../src/models/mod.ts";
-import { assertClose, type Golden, type GoldenTensor, loadGolden, nchwToNhwc } from "../support/golden.ts";
+  batchesOf,
+  initialOf,
+  meanLoss,
+  networkOf,
+  type NetworkShape,
+  shapeOf,
+  trainingGraph,
+  type TrainingOptions,
+} from "../support/golden_network.ts";
 import { GraphSession, runGraph } from "../support/graph_runner.ts";
 
-/** As tests/golden/networks.py describes a network. */
-interface NetworkShape {
-  readonly block: "basic" | "bottleneck";
-  readonly blocks_per_stage: number;
-  readonly stem_width: number;
-  readonly widths: readonly number[];
-  readonly cardinality: number;
-  readonly activation: "pre" | "post";
-  readonly transition: Transition | null;
-  readonly classes: number;
-}
-
-interface TrainingOptions {
-  readonly learningRate: number;
-  readonly momentum: number;
-  readonly weightDecay: number;
-}
-
 const STEPS = 20;
-
-function shapeOf(golden: Golden): NetworkShape {
-  return golden.about.network as NetworkShape;
-}
-
-function networkOf(shape: NetworkShape): ResidualNetwork {
-  const { activation, cardinality, transition } = shape;
-  return {
-    stemChannels: shape.stem_width,
-    activation,
-    scheme: transition === null ? forwardEuler : linearMultistep({ transition }),
-    stages: shape.widths.map((width, s) => ({
-      blocks: shape.blocks_per_stage,
-      outputChannels: shape.block === "basic" ? width : 4 * width,
-      stride: s === 0 ? 1 : 2,
-      block: shape.block === "basic" ? basicBlock : (graph, options) =>
-        bottleneckBlock(graph, {
-          ...options,
-          innerChannels: cardinality * width,
-          groups: cardinality,
-          activation,
-        }),
-    })),
-  };
-}
-
-/** NHWC images and labels of each batch. */
-function batchesOf(golden: Golden): { images: GoldenTensor; labels: Uint32Array<ArrayBuffer> }[] {
-  const { shape: [batches, ...shape], data } = golden.tensor("images");
-  const labels = golden.data("labels");
-  return Array.from({ length: batches }, (_, batch) => {
-    const part = <T>(all: { length: number; subarray(start: number, end: number): T }) =>
-      all.subarray(batch * all.length / batches, (batch + 1) * all.length / batches);
-    return { images: nchwToNhwc({ shape, data: part(data) }), labels: Uint32Array.from(part(labels)) };
-  });
-}
-
-function initialOf(golden: Golden): Map<string, Float64Array> {
-  return new Map([...golden.under("initial.")].map(([name, { data }]) => [name, data]));
-}
 
 async function inferenceLogits(
   shape: NetworkShape,
@@ -94,30 +31,6 @@ async function inferenceLogits(
   const output = result.values.get(logits);
   assert(output);
   return output;
-}
-
-interface TrainingGraph {
-  readonly graph: Graph;
-  readonly images: Tensor;
-  readonly logits: Tensor;
-  readonly results: Tensor;
-}
-
-function trainingGraph(shape: NetworkShape, imageShape: readonly number[], options: TrainingOptions): TrainingGraph {
-  const graph = new Graph({ training: true });
-  const images = graph.source("images", imageShape);
-  const labels = graph.input("labels", imageShape[0] * 4);
-  const step = graph.input("step", STEP_BYTES);
-  const logits = recordResidualNetwork(graph, networkOf(shape), images, shape.classes);
-  const { dLogits, results } = softmaxCrossEntropy(graph, logits, { labels });
-  differentiate(graph, new Map([[logits, dLogits]]), linearCombination);
-  sgd(graph, { momentum: options.momentum, weightDecay: options.weightDecay, step });
-  return { graph, images, logits, results };
-}
-
-function meanLoss(results: Float32Array): number {
-  const rows = results.length / 4;
-  return Array.from({ length: rows }, (_, row) => results[row * 4]).reduce((sum, loss) => sum + loss, 0) / rows;
 }
 
 for (const name of ["resnet", "lm_resnet", "resnext", "lm_resnext"] as const) {

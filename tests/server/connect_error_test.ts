@@ -19,6 +19,7 @@ Deno.test("toConnectError() gives every error made on purpose its code and keeps
     [new EngineError("not-found", "text"), Code.NotFound],
     [new EngineError("exhausted", "text"), Code.ResourceExhausted],
     [new EngineError("unavailable", "text"), Code.Unavailable],
+    [new EngineError("unsupported", "text"), Code.FailedPrecondition],
     [new EngineError("internal", "text"), Code.Internal],
     [new UnknownDatasetError("cats", ["dogs"]), Code.NotFound],
     [new DatasetError("invalid", "text"), Code.InvalidArgument],

@@ -24,7 +24,11 @@ export interface RunInputs {
   readonly software?: boolean;
   /** Plan for subgroups of this size, or for none with 0; default: the adapter's. */
   readonly subgroupSize?: number;
+  /** Plan for storage bindings of at most this size; default: the adapter's. */
+  readonly storageBindingBytes?: number;
 }
+
+type PlanInputs = Pick<RunInputs, "keep" | "software" | "subgroupSize" | "storageBindingBytes">;
 
 export interface RunOutputs {
   readonly values: ReadonlyMap<Tensor, Float32Array>;
@@ -90,13 +94,14 @@ export class GraphSession {
   /** Plans the graph and fills its working buffers with NaN. */
   static async open(
     graph: Graph,
-    { keep, software, subgroupSize }: Pick<RunInputs, "keep" | "software" | "subgroupSize">,
+    { keep, software, subgroupSize, storageBindingBytes }: PlanInputs,
   ): Promise<GraphSession> {
     const device = await testDevice();
     const target: Target = {
       ...device.target,
       software: software ?? device.target.software,
       subgroupSize: subgroupSize ?? device.target.subgroupSize,
+      maxStorageBindingBytes: storageBindingBytes ?? device.target.maxStorageBindingBytes,
     };
     const plan = planGraph(graph, { target, keep });
     const variables = new Variables(device, plan);

@@ -5,7 +5,7 @@ import { formatRate } from "../format.ts";
 import { type BenchKind, benchKinds, type BenchMeasurement } from "../local.ts";
 import { defaulting, optional, type OptionValues } from "../options.ts";
 import type { JsonObject } from "../proto_json.ts";
-import { imageSize, integer, text } from "../values.ts";
+import { choice, imageSize, integer, text } from "../values.ts";
 
 const summaries: Readonly<Record<BenchKind, string>> = {
   kernels: "Measures the kernels of a network one by one",
@@ -23,6 +23,11 @@ const measured = {
   filter: optional(text("TEXT"), "Only the cases whose name contains this"),
 };
 
+const measuredOfTraining = {
+  precision: optional(choice(["f32", "mixed"]), "Of the arithmetic (default: f32)"),
+  trace: optional(text("FILE"), "Writes one step's timeline in the Trace Event format, for ui.perfetto.dev"),
+};
+
 export const benchCommand = defineGroup(
   "bench",
   "Measures this machine; each measurement is one line",
@@ -34,17 +39,16 @@ function benchKindCommand(kind: BenchKind): Command {
   if (kind !== "train") {
     return defineCommand({ ...about, options: measured, run: ({ values }, session) => measure(kind, values, session) });
   }
-  const trace = optional(text("FILE"), "Writes one step's timeline in the Trace Event format, for ui.perfetto.dev");
   return defineCommand({
     ...about,
-    options: { ...measured, trace },
+    options: { ...measured, ...measuredOfTraining },
     run: ({ values }, session) => measure(kind, values, session),
   });
 }
 
 async function measure(
   kind: BenchKind,
-  values: OptionValues<typeof measured> & { readonly trace?: string },
+  values: OptionValues<typeof measured> & Partial<OptionValues<typeof measuredOfTraining>>,
   { context, output }: Session,
 ): Promise<number> {
   const interruption = new AbortController();
@@ -58,6 +62,7 @@ async function measure(
       classes: values.classes,
       runs: values.runs,
       filter: values.filter,
+      precision: values.precision,
       trace: values.trace,
       note: (line) => output.progress.note(line),
       signal: interruption.signal,

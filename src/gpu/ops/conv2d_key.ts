@@ -31,8 +31,8 @@ export function weightGradientKey(
   ].join(", ");
 }
 
-function imageKey({ height, width, channels, halo }: ImageBuffer): string {
-  return `${height}x${width}x${channels}+${halo}`;
+function imageKey({ height, width, channels, halo, elementType = "f32" }: ImageBuffer): string {
+  return `${height}x${width}x${channels}+${halo}${elementType === "f32" ? "" : ` ${elementType}`}`;
 }
 
 function axisKey({ count, start, step, first, tapStep, taps }: Axis): string {

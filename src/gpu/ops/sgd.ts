@@ -8,12 +8,15 @@ import type { Graph } from "../graph/graph.ts";
 import type { BufferHandle, Kernel } from "../graph/kernel.ts";
 import type { Lowering, Operation } from "../graph/operation.ts";
 import { Packing, PARAMETER_ALIGNMENT } from "../graph/packing.ts";
+import { checkGradients, type LossScale } from "./loss_scale.ts";
 
 export interface SgdOptions {
   readonly momentum: number;
   readonly weightDecay: number;
   /** Holds the learning rate. */
   readonly step: BufferHandle;
+  /** Where gradients are multiplied by one: the update undoes it, or is skipped where they are not finite. */
+  readonly lossScale?: LossScale;
 }
 
 /**
@@ -49,12 +52,16 @@ class Sgd implements Operation {
 
   constructor(readonly options: SgdOptions, readonly scales: BufferHandle) {}
 
-  lower({ variables, target }: Lowering): Kernel[] {
-    const { momentum, weightDecay, step } = this.options;
+  lower(memory: Lowering): Kernel[] {
+    const { momentum, weightDecay, lossScale } = this.options;
+    const { kernels: checks, step } = lossScale
+      ? checkGradients(memory, lossScale, this.options.step)
+      : { kernels: [], step: this.options.step };
+    const { variables, target } = memory;
     const blocks = variables.parameters.bytes / PARAMETER_ALIGNMENT;
     // Parts that can be bound; the scales' offsets must be multiples of 256 bytes too.
     const most = Math.floor(target.maxStorageBindingBytes / PARAMETER_ALIGNMENT / 64) * 64;
-    const kernels: Kernel[] = [];
+    const kernels = [...checks];
     for (let first = 0; first < blocks; first += most) {
       const count = Math.min(most, blocks - first);
       const part = { offset: first * PARAMETER_ALIGNMENT, size: count * PARAMETER_ALIGNMENT };

@@ -9,10 +9,11 @@ export interface StepScalars {
   readonly epoch: number;
 }
 
-/** The bytes of the WGSL struct `Step`. */
+/** The bytes of the WGSL struct `Step`, whose gradient factor is 1. */
 export function encodeStep({ learningRate, seed, epoch }: StepScalars): ArrayBuffer {
   const bytes = new ArrayBuffer(STEP_BYTES);
-  new Float32Array(bytes, 0, 1)[0] = learningRate;
+  const floats = new Float32Array(bytes);
+  [floats[0], floats[3]] = [learningRate, 1];
   new Uint32Array(bytes, 4, 2).set([seed >>> 0, epoch]);
   return bytes;
 }

@@ -91,13 +91,15 @@ function toTrainingConfig(config: TrainingConfig): MessageInitShape<typeof proto
     schedule: { milestones: [...milestones], factor },
     labelSmoothing,
     augmentation: { cropPadding, horizontalFlip },
-    precision: proto.Precision.F32,
+    precision: precisions[config.precision],
     evaluateEveryEpochs,
     checkpointEverySteps,
     checkpointsKept,
     maxRetries,
   };
 }
+
+const precisions = { f32: proto.Precision.F32, mixed: proto.Precision.MIXED };
 
 const transitions = { plain: proto.Transition.PLAIN, project_both: proto.Transition.PROJECT_BOTH };
 

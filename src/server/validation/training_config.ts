@@ -26,7 +26,13 @@ export type CheckedConfig =
 
 const mostImages = 2 ** 32 - 1;
 const mostEpochs = 100_000;
-const precisions = { [proto.Precision.UNSPECIFIED]: "f32", [proto.Precision.F32]: "f32" } as const;
+const precisions = {
+  [proto.Precision.UNSPECIFIED]: "f32",
+  [proto.Precision.F32]: "f32",
+  [proto.Precision.MIXED]: "mixed",
+} as const;
+
+const allowedPrecisions = "PRECISION_F32 (1), PRECISION_MIXED (2), or left out";
 
 /** @throws {InvalidFieldError} for the first field that is not allowed. */
 export function checkTrainingConfig(message: proto.TrainingConfig | undefined): CheckedConfig {
@@ -45,7 +51,7 @@ export function checkTrainingConfig(message: proto.TrainingConfig | undefined): 
     ...checkSchedule(config.schedule),
     labelSmoothing: checkFraction("config.label_smoothing", labelSmoothing),
     ...checkAugmentation(config.augmentation),
-    precision: checkEnum("config.precision", config.precision, precisions, "PRECISION_F32 (1), or left out"),
+    precision: checkEnum("config.precision", config.precision, precisions, allowedPrecisions),
     evaluateEveryEpochs: checkInteger("config.evaluate_every_epochs", evaluateEveryEpochs, { min: 0, max: mostEpochs }),
     checkpointEverySteps: checkInteger("config.checkpoint_every_steps", checkpointEverySteps, {
       min: 0,

@@ -118,7 +118,10 @@ const wrong: [Fields, string][] = [
     { augmentation: { cropPadding: 65 } },
     'Field "config.augmentation.crop_padding" must be an integer from 0 to 64, got 65',
   ],
-  [{ precision: 7 as Precision }, 'Field "config.precision" must be PRECISION_F32 (1), or left out, got 7'],
+  [
+    { precision: 7 as Precision },
+    'Field "config.precision" must be PRECISION_F32 (1), PRECISION_MIXED (2), or left out, got 7',
+  ],
   [{ evaluateEveryEpochs: 100_001 }, 'Field "config.evaluate_every_epochs" must be an integer from 0 to 100000'],
   [{ checkpointsKept: 0 }, 'Field "config.checkpoints_kept" must be an integer from 1 to 1000, got 0'],
   [{ maxRetries: 101 }, 'Field "config.max_retries" must be an integer from 0 to 100, got 101'],
