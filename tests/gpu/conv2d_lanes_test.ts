@@ -1,5 +1,14 @@
 /** Convolutions wide enough for the forms that share work between the lanes of a subgroup. */
-import { batchNorm, conv2d, differentiate, Graph, linearCombination, ONE, type Precision } from "../../src/gpu/mod.ts";
+import {
+  batchNorm,
+  conv2d,
+  differentiate,
+  Graph,
+  linearCombination,
+  ONE,
+  type Precision,
+  type Tensor,
+} from "../../src/gpu/mod.ts";
 import {
   conv2d as reference,
   conv2dBackwardInput,
@@ -136,6 +145,32 @@ async function normalised(
   });
   return result.values.get(u)!;
 }
+
+Deno.test({
+  name: "conv2d() of f16 images rounds a sum over many channels once, where strips take their weights in parts",
+  ignore: !precisions.includes("mixed"),
+  async fn() {
+    const shape = { batch: 1, inputHeight: 4, inputWidth: 4, outputHeight: 4, outputWidth: 4, stride: 1, padding: 1 };
+    const sizes = { ...shape, inputChannels: 256, outputChannels: 32, kernelHeight: 3, kernelWidth: 3, groups: 1 };
+    const graph = new Graph({ training: false, precision: "mixed" });
+    const x = graph.source("x", [1, 4, 4, 256]);
+    const y = conv2d(graph, x, { name: "conv", outputChannels: 32, kernel: 3, padding: 1 });
+    const u = linearCombination(graph, "sum", [
+      { tensor: graph.source("other", y.shape), coefficient: { constant: 0, slope: 0 } },
+      { tensor: y, coefficient: ONE },
+    ]);
+    const values = random(x.shape).map(Math.f16round);
+    const weight = random([32, 256, 3, 3]);
+    const run = async (keep: Tensor) => {
+      const sources = new Map([[x, values], [graph.operations[1].inputs[0], random(y.shape)]]);
+      const options = { parameters: new Map([["conv.weight", weight]]), subgroupSize: 0, software: true };
+      return (await runGraph(graph, { ...options, sources, keep: [keep] })).values.get(keep)!;
+    };
+    const expected = reference(sizes, values, weight);
+    // One rounding to 11 bits; four would have twice this error.
+    for (const tensor of [y, u]) assertClose(await run(tensor), expected, { tolerance: 2.5e-4, what: tensor.name });
+  },
+});
 
 /** Values in [-1/2, 1/2), the same for the same shape. */
 function random(shape: readonly number[]): Float32Array {

@@ -9,6 +9,7 @@ import type {
   ScratchAllocator,
   Target,
 } from "../graph/kernel.ts";
+import { imageBytes } from "../graph/tensor.ts";
 import { type BoundEpilogue, type Conv2dProblem, largestDivisor, parameterBinding } from "./conv2d_problem.ts";
 
 /** One axis of a strip convolution: which outputs, and which taps they see. */
@@ -74,11 +75,14 @@ function stripKernels(
   const blockBytes = bytesPerQuad(chunkQuads);
   const strideBytes = Math.ceil(blockBytes / 256) * 256;
   const packed = memory.packed(`${request.label} weights`, blocks * strideBytes);
-  const { epilogue } = request;
+  // Sums of several chunks are not rounded in between.
+  const sums = chunks > 1 && write.elementType === "f16" ? f32Sums(write, batch, memory) : undefined;
+  const epilogue = sums ? adding(sums, request.epilogue) : request.epilogue;
+  const outputOf = (chunk: number) => chunk < chunks - 1 ? sums ?? write : write;
   const source = (chunk: number) =>
     stripSource({
       input: read,
-      output: write,
+      output: outputOf(chunk),
       rows: rows.count,
       columns: columns.count,
       inputStep: request.inputStep,
@@ -90,7 +94,7 @@ function stripKernels(
       inputQuads: chunkQuads,
       outputQuads: blockQuads,
       batch,
-      accumulate: chunk > 0,
+      accumulate: chunk > 0 && (!sums || chunk < chunks - 1),
       // Of several chunks the last one has the whole sum.
       epilogue: chunk === chunks - 1 ? epilogue : undefined,
       pixels,
@@ -107,7 +111,7 @@ function stripKernels(
       bindings: [
         { buffer: read.buffer, access: "read" },
         { buffer: packed, access: "uniform", offset: block * strideBytes, size: blockBytes },
-        { buffer: write.buffer, access: "read_write" },
+        { buffer: outputOf(block % chunks).buffer, access: "read_write" },
         ...(isLast && epilogue ? epilogue.bindings : []),
       ],
       workgroups: [workgroups, 1, 1],
@@ -115,6 +119,28 @@ function stripKernels(
   });
   const layout = { chunkQuads, chunks, blockQuads, blocksAGroup, blocks, stride: strideBytes / 16 };
   return [packKernel(problem, request, { packed, weight, ...layout }), ...dispatches];
+}
+
+/** An f32 image of the sums towards `write`. */
+function f32Sums(write: ImageBuffer, batch: number, memory: ScratchAllocator): ImageBuffer {
+  const buffer = memory.scratch("conv2d sums", imageBytes({ batch, ...write }, 0, "f32"));
+  return { ...write, buffer, halo: 0, elementType: "f32" };
+}
+
+/** An epilogue that adds what `sums` holds to the value first. */
+function adding(sums: ImageBuffer, epilogue?: BoundEpilogue): BoundEpilogue {
+  const { inputs = [], declarations = [], bindings = [], vectors = () => [], expression = "value" } = epilogue ?? {};
+  return {
+    inputs: [...inputs, sums],
+    declarations,
+    bindings: [
+      ...bindings.slice(0, inputs.length),
+      { buffer: sums.buffer, access: "read" },
+      ...bindings.slice(inputs.length),
+    ],
+    vectors,
+    expression: expression.replaceAll(/\bvalue\b/g, `(value + e${inputs.length})`),
+  };
 }
 
 function packKernel(

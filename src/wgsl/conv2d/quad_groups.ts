@@ -1,3 +1,4 @@
+import { enableElements, rounded, storedType, widened } from "../element_type.ts";
 import { channelQuads, type ImageLayout, imageQuads, rowQuads } from "../layout.ts";
 import type { StripConvolution, StripEpilogue } from "./strip.ts";
 
@@ -77,18 +78,23 @@ export function quadGroupSource(convolution: QuadGroupConvolution): string {
   const stores = range(width).map((p) => {
     const at = (layout: ImageLayout, start: string) => `${start} + ${p * outputStep * channelQuads(layout)}u`;
     const value = `vec4<f32>(${range(4).map((write) => sum(p, write)).join(", ")})`;
-    return `output[${at(output, "out")}] = ${
-      epilogue ? withEpilogue(epilogue, value, (i) => `e${i}[${at(epilogue.inputs[i], `start${i}`)}]`) : value
-    };`;
+    const result = epilogue
+      ? withEpilogue(epilogue, value, (i, layout) => widened(`e${i}[${at(layout, `start${i}`)}]`, layout.elementType))
+      : value;
+    return `output[${at(output, "out")}] = ${rounded(result, output.elementType)};`;
   });
   const declarations = [
-    ...(epilogue?.inputs ?? []).map((_, i) => `var<storage, read> e${i}: array<vec4<f32>>;`),
+    ...(epilogue?.inputs ?? []).map(({ elementType }, i) =>
+      `var<storage, read> e${i}: array<${storedType(elementType)}>;`
+    ),
     ...(epilogue?.declarations ?? []),
   ];
-  return `// Convolution in groups of one channel quad: ${width} pixels of a row by ${lanes} groups at a time.
-@group(0) @binding(0) var<storage, read> input: array<vec4<f32>>;
+  return `${
+    enableElements(input, output, ...(epilogue?.inputs ?? []))
+  }// Convolution in groups of one channel quad: ${width} pixels of a row by ${lanes} groups at a time.
+@group(0) @binding(0) var<storage, read> input: array<${storedType(input.elementType)}>;
 @group(0) @binding(1) var<storage, read> weight: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read_write> output: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read_write> output: array<${storedType(output.elementType)}>;
 ${declarations.map((text, i) => `@group(0) @binding(${3 + i}) ${text}`).join("\n")}
 
 @compute @workgroup_size(${lanes})
@@ -139,16 +145,18 @@ export function quadGroupWeightGradientSource(gradient: QuadGroupWeightGradient)
     return `${name} = ${value};`;
   });
   const gradients = range(width).map((p) => {
-    const value = `d_output[gradient_at + ${p * channelQuads(dOutput)}u]`;
+    const value = widened(`d_output[gradient_at + ${p * channelQuads(dOutput)}u]`, dOutput.elementType);
     // Strips overlap at the far edge; a pixel counts where it comes first.
     return `let g${p} = ${
       outputWidth % width === 0 ? value : `select(vec4<f32>(), ${value}, x0 + ${p}u >= strip * ${width}u)`
     };`;
   });
   const groups = channelQuads(input);
-  return `// Partial sums of the weight gradient of a convolution in groups of one channel quad.
-@group(0) @binding(0) var<storage, read> input: array<vec4<f32>>;
-@group(0) @binding(1) var<storage, read> d_output: array<vec4<f32>>;
+  return `${
+    enableElements(input, dOutput)
+  }// Partial sums of the weight gradient of a convolution in groups of one channel quad.
+@group(0) @binding(0) var<storage, read> input: array<${storedType(input.elementType)}>;
+@group(0) @binding(1) var<storage, read> d_output: array<${storedType(dOutput.elementType)}>;
 @group(0) @binding(2) var<storage, read_write> partials: array<vec4<f32>>;
 
 @compute @workgroup_size(${lanes})
@@ -213,7 +221,7 @@ function stripWindow(
     load: (row: number, input: ImageLayout, declare: "var" | "let") =>
       columns.map((column) => {
         const offset = row * rowQuads(input) + column * channelQuads(input);
-        return `${declare} ${name(row, column)} = input[read_at + ${offset}u];`;
+        return `${declare} ${name(row, column)} = ${widened(`input[read_at + ${offset}u]`, input.elementType)};`;
       }).join(" "),
     shift: () =>
       carried.flatMap((row) => columns.map((column) => `${name(row, column)} = ${name(row + step, column)};`)),
@@ -228,8 +236,12 @@ function stripStart(
   return columns % width === 0 ? `${strip} * ${width}u` : `min(${strip} * ${width}u, ${columns - width}u)`;
 }
 
-function withEpilogue(epilogue: StripEpilogue, value: string, input: (i: number) => string): string {
+function withEpilogue(
+  epilogue: StripEpilogue,
+  value: string,
+  input: (i: number, layout: ImageLayout) => string,
+): string {
   return epilogue.expression
     .replaceAll(/\bvalue\b/g, `(${value})`)
-    .replaceAll(/\be(\d+)\b/g, (_, i) => input(Number(i)));
+    .replaceAll(/\be(\d+)\b/g, (_, i) => input(Number(i), epilogue.inputs[Number(i)]));
 }
