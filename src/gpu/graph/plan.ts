@@ -5,7 +5,7 @@ import type { BufferHandle, Candidate, ImageBuffer, Kernel, ParameterRange, Targ
 import type { Lowering, Operation } from "./operation.ts";
 import { type PackedBuffers, Packing } from "./packing.ts";
 import { type Border, SlotAllocator } from "./slots.ts";
-import { imageBytes, imageShape, quads, type Tensor } from "./tensor.ts";
+import { imageBytes, imageShape, quadBytes, quads, type Tensor } from "./tensor.ts";
 
 /** A graph made ready to run: dispatches in order, and the buffers they need. */
 export interface Plan {
@@ -188,8 +188,8 @@ class Planner implements Lowering {
   }
 }
 
-function borderOf({ height, width, channels, halo }: ImageBuffer): Border | undefined {
-  return halo > 0 ? { height, width, halo, bytes: quads(channels) * 16 } : undefined;
+function borderOf({ height, width, channels, halo, elementType }: ImageBuffer): Border | undefined {
+  return halo > 0 ? { height, width, halo, bytes: quads(channels) * quadBytes(elementType) } : undefined;
 }
 
 function range(buffer: BufferHandle, packing: Packing, tensor: Tensor): ParameterRange {

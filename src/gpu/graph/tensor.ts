@@ -51,8 +51,13 @@ export function quads(channels: number): number {
   return Math.ceil(channels / 4);
 }
 
+/** Bytes of four stored values. */
+export function quadBytes(elementType: ElementType = "f32"): number {
+  return elementType === "f16" ? 8 : 16;
+}
+
 /** Bytes of an activation with `halo` pixels around every image. */
 export function imageBytes(shape: ImageShape, halo: number, elementType: ElementType): number {
   const pixels = shape.batch * (shape.height + 2 * halo) * (shape.width + 2 * halo);
-  return pixels * quads(shape.channels) * (elementType === "f16" ? 8 : 16);
+  return pixels * quads(shape.channels) * quadBytes(elementType);
 }
