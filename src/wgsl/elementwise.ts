@@ -10,6 +10,8 @@ export interface Elementwise {
   readonly inputs: readonly ImageLayout[];
   /** Declarations of further bindings, from binding `inputs.length` on; the output is bound last. */
   readonly declarations?: readonly string[];
+  /** Pixels of a row that an invocation computes; a divisor of the width. */
+  readonly pixels: number;
   /** Statements before the pixels; `c` is the channel quad, `C4` their number. */
   readonly prologue?: string;
   /** The vec4<f32> to store, of x0, x1, ... and what the prologue declares. */
@@ -22,20 +24,27 @@ export interface ElementwiseSource {
 }
 
 /**
- * Text of an elementwise kernel over the interior of its output. One invocation computes one channel quad of one pixel,
- * without a branch where the lanes divide: on software Vulkan a masked store costs several times a full one.
+ * Text of an elementwise kernel over the interior of its output. One invocation computes one channel quad of some
+ * pixels, without a branch where the lanes divide: on software Vulkan a masked store costs several times a full one.
  */
 export function elementwiseSource(kernel: Elementwise, batch: number): ElementwiseSource {
-  const { output, inputs } = kernel;
+  const { output, inputs, pixels } = kernel;
   const c4 = channelQuads(output);
-  const lanes = output.height * output.width * c4;
+  const lanes = output.height * output.width / pixels * c4;
   const workgroup = dividingWorkgroup(lanes, 64);
   // A count without small factors is rounded up and guarded instead.
   const guarded = workgroup < 8 && lanes > workgroup;
   const size = guarded ? 64 : workgroup;
   const extra = kernel.declarations ?? [];
+  const pixel = (p: number) => {
+    const loads = inputs.map((input, i) => {
+      const at = isPixel(input, output) ? `from${i}` : `from${i} + ${p * c4}u`;
+      return `let x${i} = ${widened(`input${i}[${at}]`, input.elementType)};`;
+    });
+    return `${loads.join(" ")} output[out + ${p * c4}u] = ${rounded(kernel.expression, output.elementType)};`;
+  };
   const code = `${enableElements(...inputs, output)}// ${kernel.title}
-// One invocation computes one channel quad of one pixel.
+// One invocation computes one channel quad of ${pixels} pixels of a row.
 const C4: u32 = ${c4}u;
 ${
     inputs.map(({ elementType }, i) =>
@@ -52,15 +61,13 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
   ${guarded ? `if (id.x >= ${lanes}u) { return; }` : ""}
   let image = id.y;
   let c = id.x % C4;
-  let pixel = id.x / C4;
+  let pixel = id.x / C4 * ${pixels}u;
   let x = pixel % ${output.width}u;
   let y = pixel / ${output.width}u;
   ${kernel.prologue ?? ""}
-  ${
-    inputs.map((input, i) => `let x${i} = ${widened(`input${i}[${elementIndex(input, output)}]`, input.elementType)};`)
-      .join("\n  ")
-  }
-  output[${elementIndex(output, output)}] = ${rounded(kernel.expression, output.elementType)};
+  ${inputs.map((input, i) => `let from${i} = ${elementIndex(input, output)};`).join("\n  ")}
+  let out = ${elementIndex(output, output)};
+  ${Array.from({ length: pixels }, (_, p) => `{ ${pixel(p)} }`).join("\n  ")}
 }
 `;
   return { code, workgroups: [Math.ceil(lanes / size), batch, 1] };

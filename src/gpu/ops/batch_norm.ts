@@ -203,6 +203,7 @@ class BatchNormBackward implements Operation {
     const { x, dOutput, dInput, factors } = this.#tensors;
     const masked = this.#relu ? "select(vec4<f32>(), x1, x0 * scale + shift > vec4<f32>())" : "x1";
     return elementwiseKernel({
+      target: memory.target,
       label: this.kind,
       title: "dx = scale dy + slope x + offset; x0 = x, x1 = dy",
       batch: imageShape(x).batch,
@@ -296,6 +297,7 @@ function normaliseKernel(
   const { x, y, vectors, scaleRow, relu } = options;
   const value = "x0 * scale + shift";
   return elementwiseKernel({
+    target: memory.target,
     label: relu ? "batch_norm normalise, relu" : "batch_norm normalise",
     title: `output = ${relu ? `max(${value}, 0)` : value}`,
     batch: imageShape(x).batch,

@@ -1,5 +1,6 @@
 import { elementwiseSource } from "../../wgsl/mod.ts";
 import type { Binding, ImageBuffer, Kernel, Target } from "../graph/kernel.ts";
+import { largestDivisor } from "./conv2d_problem.ts";
 
 export interface ElementwiseOptions {
   readonly label: string;
@@ -11,11 +12,15 @@ export interface ElementwiseOptions {
   readonly extra?: readonly { readonly declaration: string; readonly binding: Binding }[];
   readonly prologue?: string;
   readonly expression: string;
+  readonly target: Target;
 }
+
+/** Pixels of an invocation on software Vulkan: the loads of per-channel vectors serve them all. */
+const SOFTWARE_PIXELS = 4;
 
 /** A kernel over every element of the interior of `output`. */
 export function elementwiseKernel(options: ElementwiseOptions): Kernel {
-  const { inputs, output, extra = [] } = options;
+  const { inputs, output, extra = [], target } = options;
   const { code, workgroups } = elementwiseSource({
     title: options.title,
     output,
@@ -23,6 +28,7 @@ export function elementwiseKernel(options: ElementwiseOptions): Kernel {
     declarations: extra.map(({ declaration }) => declaration),
     prologue: options.prologue,
     expression: options.expression,
+    pixels: target.software ? largestDivisor(output.width, SOFTWARE_PIXELS) : 1,
   }, options.batch);
   return {
     label: `${options.label} ${output.height}x${output.width}x${output.channels}`,

@@ -74,6 +74,7 @@ class GlobalAveragePoolBackward implements Operation {
     const [dInput] = this.outputs;
     const { batch, height, width } = imageShape(dInput);
     return [elementwiseKernel({
+      target: memory.target,
       label: this.kind,
       title: "output = x0 / pixels, x0 one pixel an image",
       batch,

@@ -82,6 +82,7 @@ class LinearCombination implements EpilogueOperation {
   lower(memory: Lowering): Kernel[] {
     const [output] = this.outputs;
     return [elementwiseKernel({
+      target: memory.target,
       label: this.kind,
       title: `output = ${this.#terms.map((_, i) => `c${i} x${i}`).join(" + ")}`,
       batch: imageShape(output).batch,

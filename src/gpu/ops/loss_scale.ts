@@ -61,6 +61,7 @@ class ScaledGradient implements Operation {
     const [gradient, scaled] = [this.inputs[0], this.outputs[0]];
     const { buffer, offset } = memory.state(this.scale);
     return [elementwiseKernel({
+      target: memory.target,
       label: this.kind,
       title: "output = scale x0",
       batch: imageShape(scaled).batch,

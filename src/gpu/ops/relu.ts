@@ -31,6 +31,7 @@ class Relu implements Operation {
   lower(memory: Lowering): Kernel[] {
     const [x, y] = [this.inputs[0], this.outputs[0]];
     return [elementwiseKernel({
+      target: memory.target,
       label: this.kind,
       title: "output = max(x0, 0)",
       batch: imageShape(y).batch,
@@ -65,6 +66,7 @@ class ReluBackward implements Operation {
   lower(memory: Lowering): Kernel[] {
     const [dInput] = this.outputs;
     return [elementwiseKernel({
+      target: memory.target,
       label: this.kind,
       title: "output = x1 where x0 > 0, else 0",
       batch: imageShape(dInput).batch,
