@@ -8,9 +8,11 @@ import type {
   ExportJob,
   InferenceJob,
   InferenceResult,
+  MemoryQuestion,
   TrainingConfig,
   TrainingEvent,
   TrainingJob,
+  TrainingMemory,
 } from "./messages.ts";
 import { EngineError } from "./messages.ts";
 import type { CallName, Calls, FromWorker, ToWorker } from "./protocol.ts";
@@ -45,6 +47,10 @@ class WorkerEngine implements Engine {
 
   async check(config: TrainingConfig): Promise<void> {
     await this.client.call("check", config).result;
+  }
+
+  async memory(question: MemoryQuestion): Promise<TrainingMemory> {
+    return await this.client.call("memory", question).result;
   }
 
   train(job: TrainingJob, signal: AbortSignal): AsyncIterable<TrainingEvent> {

@@ -1,7 +1,14 @@
 import type { DatasetDescription } from "../data/mod.ts";
 import { type GpuDevice, MemoryLimitError, type Plan } from "../gpu/mod.ts";
-import { EngineError, type TrainingConfig } from "./messages.ts";
-import { evaluationProgram, type NetworkShape, type Program, trainingProgram } from "./programs.ts";
+import { memoryOf } from "./memory.ts";
+import { EngineError, type MemoryQuestion, type TrainingConfig, type TrainingMemory } from "./messages.ts";
+import {
+  evaluationProgram,
+  type NetworkShape,
+  type Program,
+  type TrainingChoices,
+  trainingProgram,
+} from "./programs.ts";
 import { eventLoopTurn, planProgram } from "./runner.ts";
 
 /** One program with its plan. */
@@ -66,20 +73,59 @@ export async function planTraining(
 }
 
 function planWithin(device: GpuDevice, config: TrainingConfig, dataset: DatasetDescription): TrainingPlans {
-  const shape = shapeFor(config, dataset);
-  const used = imagesUsed(config, dataset);
-  const evaluationBatch = Math.min(config.batchSize, used.test);
+  const { batchSize } = config;
+  const images = imagesUsed(config, dataset);
+  const plans = planRun(device, shapeFor(config, dataset), { choices: config, batchSize, images });
+  const { total } = memoryOf(plans);
+  if (total > (device.memoryBudget ?? Infinity)) throw new MemoryLimitError("A run", total, device.memoryBudget ?? 0);
+  return plans;
+}
+
+interface RunSize {
+  readonly choices: TrainingChoices;
+  readonly batchSize: number;
+  readonly images: { readonly train: number; readonly test: number };
+}
+
+/** @throws {MemoryLimitError} when one of the plans is past the budget. */
+function planRun(
+  device: Pick<GpuDevice, "adapter" | "target" | "memoryBudget">,
+  shape: NetworkShape,
+  { choices, batchSize, images }: RunSize,
+): TrainingPlans {
   const plan = (program: Program): Planned => ({ program, plan: planProgram(device, program) });
-  const remainder = used.train % config.batchSize;
-  const plans = {
-    full: plan(trainingProgram(shape, config, config.batchSize)),
-    tail: remainder > 0 ? plan(trainingProgram(shape, config, remainder)) : undefined,
+  const remainder = images.train % batchSize;
+  const evaluationBatch = Math.min(batchSize, images.test);
+  return {
+    full: plan(trainingProgram(shape, choices, batchSize)),
+    tail: remainder > 0 ? plan(trainingProgram(shape, choices, remainder)) : undefined,
     evaluation: plan(evaluationProgram(shape, evaluationBatch)),
     evaluationBatch,
   };
-  const bytes = plans.full.plan.totalBytes + (plans.tail?.plan.workingBytes ?? 0) + plans.evaluation.plan.workingBytes;
-  if (bytes > (device.memoryBudget ?? Infinity)) throw new MemoryLimitError("A run", bytes, device.memoryBudget ?? 0);
-  return plans;
+}
+
+/**
+ * The GPU memory that a run would need, whether or not the budget has so much.
+ * @throws {MemoryLimitError} when one buffer is past the adapter's limit.
+ * @throws {ModelError} for an unknown network.
+ */
+export function trainingMemory({ adapter, target }: GpuDevice, question: MemoryQuestion): TrainingMemory {
+  const { model, height, width, channels, classes, batchSize, precision } = question;
+  const { images = { train: batchSize, test: batchSize } } = question;
+  const perChannel = (value: number) => Array.from({ length: channels }, () => value);
+  // Values that change what is computed with, and no buffer's size.
+  const choices = {
+    cropPadding: 0,
+    horizontalFlip: false,
+    labelSmoothing: 0,
+    momentum: 0.9,
+    weightDecay: 1e-4,
+    decayMultistepCoefficients: true,
+    precision,
+  };
+  const format = { height, width, channels, mean: perChannel(0), standardDeviation: perChannel(1) };
+  const unbounded = { adapter, target, memoryBudget: undefined };
+  return memoryOf(planRun(unbounded, { model, images: format, classes }, { choices, batchSize, images }));
 }
 
 /** Bisects on the plan of a full batch; lets the event loop run between plans, so that other jobs go on. */

@@ -106,6 +106,30 @@ export interface TrainingJob {
   readonly resume: boolean;
 }
 
+/** A training run, as far as its memory depends on it. */
+export interface MemoryQuestion {
+  readonly model: ModelSpec;
+  readonly height: number;
+  readonly width: number;
+  readonly channels: number;
+  readonly classes: number;
+  readonly batchSize: number;
+  readonly precision: TrainingConfig["precision"];
+  /** Of each split: they decide on a last smaller batch. Undefined: batches divide them. */
+  readonly images?: { readonly train: number; readonly test: number };
+}
+
+/** GPU memory of a run at its peak, in bytes. */
+export interface TrainingMemory {
+  /** Parameters, their gradients, momentum and running statistics. */
+  readonly parameters: number;
+  /** A full batch's activations and their gradients, scratch space and packed weights, which take turns in one place. */
+  readonly activations: number;
+  /** All else: inputs, read-back, what the last smaller batch and the evaluation work with. */
+  readonly workspace: number;
+  readonly total: number;
+}
+
 export interface EvaluationJob {
   /** Relative to the data folder. */
   readonly checkpoint: string;
@@ -183,6 +207,11 @@ export interface Engine {
    * @throws {EngineError} `invalid` or `not-found`, with a message for the user.
    */
   check(config: TrainingConfig): Promise<void>;
+  /**
+   * The GPU memory that a run would need, whether or not there is so much.
+   * @throws {EngineError} `invalid` for an unknown network; `exhausted` when one buffer is past the adapter's limit.
+   */
+  memory(question: MemoryQuestion): Promise<TrainingMemory>;
   /**
    * @param pause Once aborted, the job finishes the steps in flight, writes a checkpoint, tells `paused` and ends.
    * @throws {EngineError} `fault` when the GPU or its worker failed, which is then replaced: the job may be resumed;

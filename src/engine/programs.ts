@@ -48,8 +48,20 @@ export interface Program {
   readonly output: Tensor;
 }
 
+/** What a training step is made of, besides its network. */
+export type TrainingChoices = Pick<
+  TrainingConfig,
+  | "cropPadding"
+  | "horizontalFlip"
+  | "labelSmoothing"
+  | "momentum"
+  | "weightDecay"
+  | "decayMultistepCoefficients"
+  | "precision"
+>;
+
 /** Decode and augment, forward, backward, update. */
-export function trainingProgram(shape: NetworkShape, config: TrainingConfig, batch: number): Program {
+export function trainingProgram(shape: NetworkShape, config: TrainingChoices, batch: number): Program {
   const { cropPadding, horizontalFlip, labelSmoothing, momentum, weightDecay, precision } = config;
   const graph = new Graph({ training: true, precision });
   const inputs = recordInputs(graph, shape, { batch, cropPadding, horizontalFlip });

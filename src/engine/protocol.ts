@@ -9,9 +9,11 @@ import type {
   ExportJob,
   InferenceJob,
   InferenceResult,
+  MemoryQuestion,
   TrainingConfig,
   TrainingEvent,
   TrainingJob,
+  TrainingMemory,
 } from "./messages.ts";
 
 /** What a worker can be asked: argument, events on the way, result. */
@@ -20,6 +22,7 @@ export interface Calls {
   /** Ends what runs and frees the GPU. */
   close: { argument: null; event: never; result: void };
   check: { argument: TrainingConfig; event: never; result: void };
+  memory: { argument: MemoryQuestion; event: never; result: TrainingMemory };
   train: { argument: TrainingJob; event: TrainingEvent; result: void };
   evaluate: { argument: EvaluationJob; event: EvaluationEvent; result: void };
   describeCheckpoint: { argument: string; event: never; result: CheckpointDescription };

@@ -50,7 +50,7 @@ export class Runner {
     const repack = program.graph.options.training;
     const execution = await Execution.create(device, plan, { variables, repack });
     try {
-      const bytes = execution.buffer(program.output).size;
+      const bytes = outputBytes(plan, program);
       const ring = await ReadBackRing.create(device, { bytes, depth: STEPS_IN_FLIGHT });
       return new Runner(device, program, execution, ring, bytes);
     } catch (error) {
@@ -116,6 +116,17 @@ export class Runner {
   }
 }
 
+/** Of the ring that a runner reads its outputs through. */
+export function stagingBytes(plan: Plan, program: Pick<Program, "output">): number {
+  return STEPS_IN_FLIGHT * outputBytes(plan, program);
+}
+
+function outputBytes({ kept, slots }: Plan, { output }: Pick<Program, "output">): number {
+  const image = kept.get(output);
+  if (!image) throw new Error(`Cannot read "${output.name}": the plan does not keep it`);
+  return slots.slotOf(image.buffer).size;
+}
+
 /**
  * Plans a program for a device.
  * @throws {GpuError} `unsupported` for mixed precision where kernels cannot store f16.
@@ -140,7 +151,8 @@ export function planProgram(
 }
 
 /**
- * Submits a step for each batch and yields the outputs in order, STEPS_IN_FLIGHT at a time. Between steps it lets the event loop run, so that other calls and aborts are heard.
+ * Submits a step for each batch and yields the outputs in order, STEPS_IN_FLIGHT at a time. Between steps it lets the
+ * event loop run, so that other calls and aborts are heard.
  */
 export async function* pipelined<T>(
   items: Iterable<T>,

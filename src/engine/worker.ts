@@ -6,7 +6,7 @@ import type { EngineContext } from "./context.ts";
 import { toEngineError } from "./errors.ts";
 import { evaluate } from "./evaluation.ts";
 import { exportModel } from "./export.ts";
-import { planTraining } from "./fit.ts";
+import { planTraining, trainingMemory } from "./fit.ts";
 import { InferenceService } from "./inference.ts";
 import { EngineError } from "./messages.ts";
 import type { Calls, FromWorker, ToWorker } from "./protocol.ts";
@@ -56,6 +56,8 @@ async function run(
       await planTraining(context.device, config, await context.datasets.describe(config.dataset));
       return;
     }
+    case "memory":
+      return trainingMemory(context.device, message.argument);
     case "train":
       return await postEvents(message.id, train(context, message.argument, signal));
     case "evaluate":

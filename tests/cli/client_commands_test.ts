@@ -334,6 +334,15 @@ Deno.test("models lists families and describes a network layer by layer", async 
       width: 32,
       channels: 3,
     }]);
+    assertEquals(json.training_memory, undefined);
+    const sized = "models describe lm-resnet-20 --batch-size 64";
+    assertMatch((await run(sized)).stdout, /^training memory: +133\.5 MB$/m);
+    assertEquals(jsonLines(await run(`${sized} --json`))[0].training_memory, {
+      total_bytes: 133_500_000,
+      parameter_bytes: 4_400_000,
+      activation_bytes: 128_000_000,
+      workspace_bytes: 1_100_000,
+    });
     const unknown = await run("models describe lm-resnet-21");
     assertEquals([unknown.code, unknown.stderr], [
       1,

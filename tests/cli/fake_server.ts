@@ -7,6 +7,7 @@ import { Code, ConnectError, type ServiceImpl } from "@connectrpc/connect";
 import { connectNodeAdapter } from "@connectrpc/connect-node";
 import {
   CatalogService,
+  ImageShapeSchema,
   InferenceService,
   type Run,
   type RunEvent,
@@ -180,7 +181,8 @@ export async function startFakeServer(overrides: Overrides = {}): Promise<FakeSe
         examples: ["lm-resnet-20"],
       }],
     }),
-    describeModel({ model, input, classes }) {
+    describeModel({ model, input = create(ImageShapeSchema, { height: 32, width: 32, channels: 3 }), ...request }) {
+      const { classes = 10, batchSize } = request;
       if (model?.name !== "lm-resnet-20") {
         throw new ConnectError(`Cannot find model "${model?.name}": there are lm-resnet-N`, Code.NotFound);
       }
@@ -196,6 +198,12 @@ export async function startFakeServer(overrides: Overrides = {}): Promise<FakeSe
             { name: "stem", kind: "conv2d 3x3", outputShape: [32, 32, 16], parameters: 432n, multiplyAdds: 442_368n },
             { name: "head", kind: "linear", outputShape: [10], parameters: 650n, multiplyAdds: 640n },
           ],
+        },
+        trainingMemory: batchSize === undefined ? undefined : {
+          totalBytes: BigInt(batchSize) * 2_000_000n + 5_500_000n,
+          parameterBytes: 4_400_000n,
+          activationBytes: BigInt(batchSize) * 2_000_000n,
+          workspaceBytes: 1_100_000n,
         },
       };
     },

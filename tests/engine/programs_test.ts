@@ -32,25 +32,13 @@ function deviceWith(features: readonly string[]) {
 function program(precision: TrainingConfig["precision"]) {
   const images = { height: 8, width: 8, channels: 3, mean: [0, 0, 0], standardDeviation: [1, 1, 1] };
   return trainingProgram({ model: { name: "lm-resnet-14" }, images, classes: 10 }, {
-    model: { name: "lm-resnet-14" },
-    dataset: "random",
-    epochs: 1,
-    batchSize: 4,
-    seed: 0,
-    learningRate: 0.1,
     momentum: 0.9,
     weightDecay: 0,
     decayMultistepCoefficients: true,
-    milestones: [],
-    factor: 1,
     labelSmoothing: 0,
     cropPadding: 0,
     horizontalFlip: false,
     precision,
-    evaluateEveryEpochs: 1,
-    checkpointEverySteps: 0,
-    checkpointsKept: 1,
-    maxRetries: 0,
   }, 4);
 }
 

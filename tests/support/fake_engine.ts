@@ -11,9 +11,11 @@ import {
   type ExportJob,
   type InferenceJob,
   type InferenceResult,
+  type MemoryQuestion,
   type TrainingConfig,
   type TrainingEvent,
   type TrainingJob,
+  type TrainingMemory,
 } from "../../src/engine/mod.ts";
 
 export const stepsPerEpoch = 4;
@@ -59,6 +61,12 @@ export class FakeEngine implements Engine {
     }
     if (config.batchSize > 1000) return Promise.reject(new EngineError("exhausted", "The batch does not fit"));
     return Promise.resolve();
+  }
+
+  /** A byte a parameter, four an image, two for the rest. */
+  memory({ model, batchSize }: MemoryQuestion): Promise<TrainingMemory> {
+    if (model.name === "lm-resnet-21") return Promise.reject(new EngineError("invalid", "Cannot find the model"));
+    return Promise.resolve({ parameters: 1, activations: 4 * batchSize, workspace: 2, total: 4 * batchSize + 3 });
   }
 
   async *train({ config, folder }: TrainingJob, signal: AbortSignal): AsyncGenerator<TrainingEvent> {

@@ -4,16 +4,19 @@ import {
   type ModelDescription,
   ModelDescriptionSchema,
   ModelFamilySchema,
+  PrecisionSchema,
+  type TrainingMemory,
+  TrainingMemorySchema,
   TransitionSchema,
 } from "../../gen/mod.ts";
 import { defineClientCommand, defineGroup } from "../command.ts";
 import { enumChoice } from "../enum_choice.ts";
 import { CommandError } from "../errors.ts";
-import { formatCount, formatShape } from "../format.ts";
-import { defaulting, optional } from "../options.ts";
+import { formatBytes, formatCount, formatShape } from "../format.ts";
+import { optional } from "../options.ts";
 import { messageToJson } from "../proto_json.ts";
 import { formatFields, formatTable } from "../table.ts";
-import { imageSize, integer } from "../values.ts";
+import { imageSize, integer, text } from "../values.ts";
 
 const listCommand = defineClientCommand({
   name: "list",
@@ -32,10 +35,13 @@ const listCommand = defineClientCommand({
 
 const describeCommand = defineClientCommand({
   name: "describe",
-  summary: "Shows a network layer by layer, with exact counts of parameters and multiply-adds",
+  summary: "Shows a network layer by layer, with exact counts, and the GPU memory that training it takes",
   options: {
-    image: defaulting(imageSize(), "32x32x3", "The network's input"),
-    classes: defaulting(integer("N", { minimum: 1 }), "10", "The classes it tells apart"),
+    image: optional(imageSize(), "The network's input (default: 32x32x3)"),
+    classes: optional(integer("N", { minimum: 1 }), "The classes it tells apart (default: 10)"),
+    dataset: optional(text("NAME"), "What it is trained on, in place of --image and --classes"),
+    "batch-size": optional(integer("N", { minimum: 1 }), "Also shows the memory of training with batches of this size"),
+    precision: optional(enumChoice(PrecisionSchema), "Of that training (default: f32)"),
     transition: optional(
       enumChoice(TransitionSchema),
       "How a multi-step network begins a stage (default: the family's)",
@@ -43,14 +49,21 @@ const describeCommand = defineClientCommand({
   },
   positionals: { placeholder: "NAME", minimum: 1, maximum: 1 },
   async run({ values, positionals }, { connection, output }) {
-    const { model } = await connection.catalog.describeModel({
+    const { model, trainingMemory: memory } = await connection.catalog.describeModel({
       model: { name: positionals[0], transition: values.transition },
       input: values.image,
       classes: values.classes,
+      dataset: values.dataset,
+      batchSize: values["batch-size"],
+      precision: values.precision,
     }, connection.quick);
     if (model === undefined) throw new CommandError("The server's answer has no model");
-    output.object(messageToJson(ModelDescriptionSchema, model));
-    output.lines(...formatFields(modelFields(model)), "", ...layerTable(model.layers));
+    output.object({
+      ...messageToJson(ModelDescriptionSchema, model),
+      training_memory: memory && messageToJson(TrainingMemorySchema, memory),
+    });
+    const fields = [...modelFields(model), ...(memory ? memoryFields(memory) : [])];
+    output.lines(...formatFields(fields), "", ...layerTable(model.layers));
     return 0;
   },
 });
@@ -69,6 +82,15 @@ function modelFields(model: ModelDescription): [string, string][] {
     ["classes", formatCount(model.classes)],
     ["parameters", formatCount(model.parameters)],
     ["multiply-adds", formatCount(model.multiplyAdds)],
+  ];
+}
+
+function memoryFields(memory: TrainingMemory): [string, string][] {
+  return [
+    ["training memory", formatBytes(memory.totalBytes)],
+    ["  parameters, gradients, momentum", formatBytes(memory.parameterBytes)],
+    ["  activations", formatBytes(memory.activationBytes)],
+    ["  inputs, last batch, evaluation", formatBytes(memory.workspaceBytes)],
   ];
 }
 

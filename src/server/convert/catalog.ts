@@ -1,7 +1,7 @@
 /** Models, data sets and the adapter, as messages. */
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { DatasetDescription } from "../../data/mod.ts";
-import type { AdapterInfo } from "../../engine/mod.ts";
+import type { AdapterInfo, TrainingMemory } from "../../engine/mod.ts";
 import type * as proto from "../../gen/mod.ts";
 import type { ModelDescription, ModelFamily } from "../../models/mod.ts";
 
@@ -26,6 +26,15 @@ export function toModelDescription(model: ModelDescription): MessageInitShape<ty
       parameters: BigInt(layer.parameters),
       multiplyAdds: BigInt(layer.multiplyAdds),
     })),
+  };
+}
+
+export function toTrainingMemory(memory: TrainingMemory): MessageInitShape<typeof proto.TrainingMemorySchema> {
+  return {
+    totalBytes: BigInt(memory.total),
+    parameterBytes: BigInt(memory.parameters),
+    activationBytes: BigInt(memory.activations),
+    workspaceBytes: BigInt(memory.workspace),
   };
 }
 

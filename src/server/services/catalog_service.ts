@@ -1,9 +1,9 @@
 import type { ServiceImpl } from "@connectrpc/connect";
-import type { AdapterInfo } from "../../engine/mod.ts";
+import type { Engine } from "../../engine/mod.ts";
 import type { CatalogService } from "../../gen/mod.ts";
 import { resolveImport } from "../allowed_paths.ts";
 import type { Catalog } from "../catalog.ts";
-import { toAdapter, toDataset, toModelDescription, toModelFamily } from "../convert/catalog.ts";
+import { toAdapter, toDataset, toModelDescription, toModelFamily, toTrainingMemory } from "../convert/catalog.ts";
 import { runName } from "../convert/run.ts";
 import { importEvents } from "../import_events.ts";
 import type { TrainingRuns } from "../runs/training_runs.ts";
@@ -14,24 +14,33 @@ import { version } from "../version.ts";
 export interface CatalogServiceParts {
   readonly catalog: Catalog;
   readonly runs: TrainingRuns;
-  readonly adapter: AdapterInfo;
+  readonly engine: Pick<Engine, "adapter" | "memory">;
   /** The data folder, then the others that data sets may be imported from; absolute, symbolic links resolved. */
   readonly importFolders: readonly string[];
   /** Milliseconds between two messages of progress. */
   readonly progressInterval: number;
 }
 
+const defaultInput = { height: 32, width: 32, channels: 3 } as const;
+const defaultClasses = 10;
+
 export function createCatalogService(parts: CatalogServiceParts): ServiceImpl<typeof CatalogService> {
-  const { catalog, runs, adapter, importFolders, progressInterval: interval } = parts;
+  const { catalog, runs, engine, importFolders, progressInterval: interval } = parts;
   const startTime = performance.now();
   return {
     listModels() {
       return { families: catalog.modelFamilies().map(toModelFamily) };
     },
 
-    describeModel(request) {
-      const { model, input, classes } = checkDescribeModel(request);
-      return { model: toModelDescription(catalog.describeModel(model, input, classes)) };
+    async describeModel(request) {
+      const { model, dataset: name, batchSize, precision, ...asked } = checkDescribeModel(request);
+      const dataset = name === undefined ? undefined : await catalog.describeDataset(name);
+      const { height, width, channels } = dataset ?? asked.input ?? defaultInput;
+      const classes = dataset?.classNames.length ?? asked.classes ?? defaultClasses;
+      const description = toModelDescription(catalog.describeModel(model, { height, width, channels }, classes));
+      if (batchSize === undefined) return { model: description };
+      const size = { height, width, channels, classes, batchSize, precision, images: dataset?.images };
+      return { model: description, trainingMemory: toTrainingMemory(await engine.memory({ model, ...size })) };
     },
 
     async listDatasets() {
@@ -54,7 +63,7 @@ export function createCatalogService(parts: CatalogServiceParts): ServiceImpl<ty
       return {
         version,
         denoVersion: Deno.version.deno,
-        adapter: toAdapter(adapter),
+        adapter: toAdapter(engine.adapter),
         uptimeSeconds: (performance.now() - startTime) / 1000,
         queuedRuns: runs.queued,
         activeRun: runs.active === undefined ? "" : runName(runs.active),

@@ -62,7 +62,7 @@ export function createServices(parts: ServicesParts): Services {
   const index = new ReflectionIndex(reflectedFiles);
   const importFolders = [dataDir, ...parts.importFolders];
   const inferenceParts = { engine, weights, inference, log, inFlight: imagesInFlight, progressInterval };
-  const catalogParts = { catalog, runs, adapter: engine.adapter, importFolders, progressInterval };
+  const catalogParts = { catalog, runs, engine, importFolders, progressInterval };
   const routes = (router: ConnectRouter) => {
     router
       .service(TrainingService, createTrainingService(runs, catalog))

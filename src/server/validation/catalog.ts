@@ -1,22 +1,39 @@
 /** Requests of CatalogService. */
 import type { ImageSize } from "../../data/mod.ts";
+import type { TrainingConfig } from "../../engine/mod.ts";
 import type { DescribeModelRequest, ImportDatasetRequest } from "../../gen/mod.ts";
 import type { ModelSpec } from "../../models/mod.ts";
+import { InvalidFieldError } from "../errors.ts";
 import { checkInteger, checkName, checkText } from "./fields.ts";
 import { checkImageSize, checkModelSpec } from "./model_spec.ts";
+import { checkPrecision } from "./training_config.ts";
 
 export interface ModelQuestion {
   readonly model: ModelSpec;
-  readonly input: ImageSize;
-  readonly classes: number;
+  /** Undefined: the data set's, or the default. */
+  readonly input?: ImageSize;
+  readonly classes?: number;
+  readonly dataset?: string;
+  /** Undefined: the memory is not asked for. */
+  readonly batchSize?: number;
+  readonly precision: TrainingConfig["precision"];
 }
 
 /** @throws {InvalidFieldError} */
 export function checkDescribeModel(request: DescribeModelRequest): ModelQuestion {
+  const { input, classes, batchSize } = request;
+  const dataset = request.dataset === "" ? undefined : checkName("dataset", request.dataset);
+  if (dataset !== undefined && input) throw new InvalidFieldError("input", "a size", "left out beside a data set");
+  if (dataset !== undefined && classes !== undefined) {
+    throw new InvalidFieldError("classes", classes, "left out beside a data set");
+  }
   return {
     model: checkModelSpec("model", request.model),
-    input: request.input ? checkImageSize("input", request.input) : { height: 32, width: 32, channels: 3 },
-    classes: checkInteger("classes", request.classes ?? 10, { min: 1, max: 100_000 }),
+    input: input && checkImageSize("input", input),
+    classes: classes === undefined ? undefined : checkInteger("classes", classes, { min: 1, max: 100_000 }),
+    dataset,
+    batchSize: batchSize === undefined ? undefined : checkInteger("batch_size", batchSize, { min: 1, max: 65_536 }),
+    precision: checkPrecision("precision", request.precision),
   };
 }
 

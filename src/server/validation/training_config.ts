@@ -51,7 +51,7 @@ export function checkTrainingConfig(message: proto.TrainingConfig | undefined): 
     ...checkSchedule(config.schedule),
     labelSmoothing: checkFraction("config.label_smoothing", labelSmoothing),
     ...checkAugmentation(config.augmentation),
-    precision: checkEnum("config.precision", config.precision, precisions, allowedPrecisions),
+    precision: checkPrecision("config.precision", config.precision),
     evaluateEveryEpochs: checkInteger("config.evaluate_every_epochs", evaluateEveryEpochs, { min: 0, max: mostEpochs }),
     checkpointEverySteps: checkInteger("config.checkpoint_every_steps", checkpointEverySteps, {
       min: 0,
@@ -60,6 +60,11 @@ export function checkTrainingConfig(message: proto.TrainingConfig | undefined): 
     checkpointsKept: checkInteger("config.checkpoints_kept", checkpointsKept, { min: 1, max: 1000 }),
     maxRetries: checkInteger("config.max_retries", maxRetries, { min: 0, max: 100 }),
   };
+}
+
+/** @throws {InvalidFieldError} */
+export function checkPrecision(field: string, value: proto.Precision): TrainingConfig["precision"] {
+  return checkEnum(field, value, precisions, allowedPrecisions);
 }
 
 export function fillAugmentation(config: CheckedConfig, defaults: AugmentationDefaults): TrainingConfig {

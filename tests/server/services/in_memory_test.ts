@@ -161,6 +161,19 @@ Deno.test("DescribeModel names an unknown model", async () => {
   await refused(call, Code.InvalidArgument, 'Cannot find model "lm-resnet-21": there is lm-resnet-20');
 });
 
+Deno.test("DescribeModel tells the memory of training where a batch size is given", async () => {
+  await using fixture = setUp();
+  const model = { name: "lm-resnet-20" };
+  const plain = await fixture.catalogClient.describeModel({ model });
+  assertEquals(plain.trainingMemory, undefined);
+  assertEquals([plain.model?.input?.height, plain.model?.input?.channels, plain.model?.classes], [32, 3, 10]);
+  const sized = await fixture.catalogClient.describeModel({ model, batchSize: 10, dataset: "digits" });
+  assertEquals([sized.trainingMemory?.totalBytes, sized.trainingMemory?.activationBytes], [43n, 40n]);
+  assertEquals([sized.model?.input?.height, sized.model?.classes], [4, 4]);
+  const both = fixture.catalogClient.describeModel({ model, classes: 3, dataset: "digits" });
+  await refused(both, Code.InvalidArgument, 'Field "classes" must be left out beside a data set, got 3');
+});
+
 Deno.test("an unknown error is INTERNAL without its text, which is logged", async () => {
   await using fixture = setUp();
   fixture.catalog.listDatasets = () => Promise.reject(new TypeError("undefined is not /secret/path"));

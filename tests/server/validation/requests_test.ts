@@ -116,10 +116,21 @@ Deno.test("checkWatchRun() and checkRequestId() refuse what is none", () => {
   refuses(() => checkRequestId("a\nb"), 'Field "request_id"');
 });
 
-Deno.test("checkDescribeModel() describes for 32x32x3 and ten classes by default", () => {
+Deno.test("checkDescribeModel() checks sizes, and takes a data set in place of them", () => {
   const check = (changes: MessageInitShape<typeof DescribeModelRequestSchema>) => () =>
     checkDescribeModel(build(DescribeModelRequestSchema, { model: { name: "m" } }, changes));
-  assertEquals(check({})(), { model: { name: "m" }, input: { height: 32, width: 32, channels: 3 }, classes: 10 });
+  const nothing = { input: undefined, classes: undefined, dataset: undefined, batchSize: undefined };
+  assertEquals(check({})(), { model: { name: "m" }, ...nothing, precision: "f32" });
+  assertEquals(check({ dataset: "mnist", batchSize: 8 })(), {
+    model: { name: "m" },
+    ...nothing,
+    dataset: "mnist",
+    batchSize: 8,
+    precision: "f32",
+  });
+  refuses(check({ dataset: "mnist", classes: 10 }), 'Field "classes" must be left out beside a data set, got 10');
+  refuses(check({ dataset: "mnist", input: { height: 8, width: 8, channels: 1 } }), 'Field "input"');
+  refuses(check({ batchSize: 0 }), 'Field "batch_size"');
   refuses(check({ model: undefined }), 'Field "model" must be set');
   refuses(check({ input: { height: 32, width: 0, channels: 3 } }), 'Field "input.width"');
   refuses(check({ classes: 0 }), 'Field "classes"');

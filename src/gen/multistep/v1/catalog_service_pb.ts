@@ -8,13 +8,15 @@ import type { Dataset } from "./dataset_pb.ts";
 import { file_multistep_v1_dataset } from "./dataset_pb.ts";
 import type { ImageShape, ModelDescription, ModelFamily, ModelSpec } from "./model_pb.ts";
 import { file_multistep_v1_model } from "./model_pb.ts";
+import type { Precision } from "./training_config_pb.ts";
+import { file_multistep_v1_training_config } from "./training_config_pb.ts";
 import type { Message } from "@bufbuild/protobuf";
 
 /**
  * Describes the file multistep/v1/catalog_service.proto.
  */
 export const file_multistep_v1_catalog_service: GenFile = /*@__PURE__*/
-  fileDesc("CiJtdWx0aXN0ZXAvdjEvY2F0YWxvZ19zZXJ2aWNlLnByb3RvEgxtdWx0aXN0ZXAudjEiEwoRTGlzdE1vZGVsc1JlcXVlc3QiQQoSTGlzdE1vZGVsc1Jlc3BvbnNlEisKCGZhbWlsaWVzGAEgAygLMhkubXVsdGlzdGVwLnYxLk1vZGVsRmFtaWx5IokBChREZXNjcmliZU1vZGVsUmVxdWVzdBImCgVtb2RlbBgBIAEoCzIXLm11bHRpc3RlcC52MS5Nb2RlbFNwZWMSJwoFaW5wdXQYAiABKAsyGC5tdWx0aXN0ZXAudjEuSW1hZ2VTaGFwZRIUCgdjbGFzc2VzGAMgASgNSACIAQFCCgoIX2NsYXNzZXMiRgoVRGVzY3JpYmVNb2RlbFJlc3BvbnNlEi0KBW1vZGVsGAEgASgLMh4ubXVsdGlzdGVwLnYxLk1vZGVsRGVzY3JpcHRpb24iFQoTTGlzdERhdGFzZXRzUmVxdWVzdCI/ChRMaXN0RGF0YXNldHNSZXNwb25zZRInCghkYXRhc2V0cxgBIAMoCzIVLm11bHRpc3RlcC52MS5EYXRhc2V0IlsKFEltcG9ydERhdGFzZXRSZXF1ZXN0EgwKBG5hbWUYASABKAkSDAoEcGF0aBgCIAEoCRInCgVpbWFnZRgDIAEoCzIYLm11bHRpc3RlcC52MS5JbWFnZVNoYXBlInsKFUltcG9ydERhdGFzZXRSZXNwb25zZRIwCghwcm9ncmVzcxgBIAEoCzIcLm11bHRpc3RlcC52MS5JbXBvcnRQcm9ncmVzc0gAEigKB2RhdGFzZXQYAiABKAsyFS5tdWx0aXN0ZXAudjEuRGF0YXNldEgAQgYKBGtpbmQiOwoOSW1wb3J0UHJvZ3Jlc3MSEwoLaW1hZ2VzX2RvbmUYASABKA0SFAoMaW1hZ2VzX3RvdGFsGAIgASgNIhYKFEdldFNlcnZlckluZm9SZXF1ZXN0IqcBChVHZXRTZXJ2ZXJJbmZvUmVzcG9uc2USDwoHdmVyc2lvbhgBIAEoCRIUCgxkZW5vX3ZlcnNpb24YAiABKAkSJgoHYWRhcHRlchgDIAEoCzIVLm11bHRpc3RlcC52MS5BZGFwdGVyEhYKDnVwdGltZV9zZWNvbmRzGAQgASgBEhMKC3F1ZXVlZF9ydW5zGAUgASgNEhIKCmFjdGl2ZV9ydW4YBiABKAki2gEKB0FkYXB0ZXISDgoGdmVuZG9yGAEgASgJEhQKDGFyY2hpdGVjdHVyZRgCIAEoCRIOCgZkZXZpY2UYAyABKAkSEwoLZGVzY3JpcHRpb24YBCABKAkSEAoIc29mdHdhcmUYBSABKAgSEAoIZmVhdHVyZXMYBiADKAkSMQoGbGltaXRzGAcgAygLMiEubXVsdGlzdGVwLnYxLkFkYXB0ZXIuTGltaXRzRW50cnkaLQoLTGltaXRzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgEOgI4ATLIAwoOQ2F0YWxvZ1NlcnZpY2USTwoKTGlzdE1vZGVscxIfLm11bHRpc3RlcC52MS5MaXN0TW9kZWxzUmVxdWVzdBogLm11bHRpc3RlcC52MS5MaXN0TW9kZWxzUmVzcG9uc2USWAoNRGVzY3JpYmVNb2RlbBIiLm11bHRpc3RlcC52MS5EZXNjcmliZU1vZGVsUmVxdWVzdBojLm11bHRpc3RlcC52MS5EZXNjcmliZU1vZGVsUmVzcG9uc2USVQoMTGlzdERhdGFzZXRzEiEubXVsdGlzdGVwLnYxLkxpc3REYXRhc2V0c1JlcXVlc3QaIi5tdWx0aXN0ZXAudjEuTGlzdERhdGFzZXRzUmVzcG9uc2USWgoNSW1wb3J0RGF0YXNldBIiLm11bHRpc3RlcC52MS5JbXBvcnREYXRhc2V0UmVxdWVzdBojLm11bHRpc3RlcC52MS5JbXBvcnREYXRhc2V0UmVzcG9uc2UwARJYCg1HZXRTZXJ2ZXJJbmZvEiIubXVsdGlzdGVwLnYxLkdldFNlcnZlckluZm9SZXF1ZXN0GiMubXVsdGlzdGVwLnYxLkdldFNlcnZlckluZm9SZXNwb25zZWIGcHJvdG8z", [file_multistep_v1_dataset, file_multistep_v1_model]);
+  fileDesc("CiJtdWx0aXN0ZXAvdjEvY2F0YWxvZ19zZXJ2aWNlLnByb3RvEgxtdWx0aXN0ZXAudjEiEwoRTGlzdE1vZGVsc1JlcXVlc3QiQQoSTGlzdE1vZGVsc1Jlc3BvbnNlEisKCGZhbWlsaWVzGAEgAygLMhkubXVsdGlzdGVwLnYxLk1vZGVsRmFtaWx5Iu4BChREZXNjcmliZU1vZGVsUmVxdWVzdBImCgVtb2RlbBgBIAEoCzIXLm11bHRpc3RlcC52MS5Nb2RlbFNwZWMSJwoFaW5wdXQYAiABKAsyGC5tdWx0aXN0ZXAudjEuSW1hZ2VTaGFwZRIUCgdjbGFzc2VzGAMgASgNSACIAQESDwoHZGF0YXNldBgEIAEoCRIXCgpiYXRjaF9zaXplGAUgASgNSAGIAQESKgoJcHJlY2lzaW9uGAYgASgOMhcubXVsdGlzdGVwLnYxLlByZWNpc2lvbkIKCghfY2xhc3Nlc0INCgtfYmF0Y2hfc2l6ZSJ9ChVEZXNjcmliZU1vZGVsUmVzcG9uc2USLQoFbW9kZWwYASABKAsyHi5tdWx0aXN0ZXAudjEuTW9kZWxEZXNjcmlwdGlvbhI1Cg90cmFpbmluZ19tZW1vcnkYAiABKAsyHC5tdWx0aXN0ZXAudjEuVHJhaW5pbmdNZW1vcnkicQoOVHJhaW5pbmdNZW1vcnkSEwoLdG90YWxfYnl0ZXMYASABKAQSFwoPcGFyYW1ldGVyX2J5dGVzGAIgASgEEhgKEGFjdGl2YXRpb25fYnl0ZXMYAyABKAQSFwoPd29ya3NwYWNlX2J5dGVzGAQgASgEIhUKE0xpc3REYXRhc2V0c1JlcXVlc3QiPwoUTGlzdERhdGFzZXRzUmVzcG9uc2USJwoIZGF0YXNldHMYASADKAsyFS5tdWx0aXN0ZXAudjEuRGF0YXNldCJbChRJbXBvcnREYXRhc2V0UmVxdWVzdBIMCgRuYW1lGAEgASgJEgwKBHBhdGgYAiABKAkSJwoFaW1hZ2UYAyABKAsyGC5tdWx0aXN0ZXAudjEuSW1hZ2VTaGFwZSJ7ChVJbXBvcnREYXRhc2V0UmVzcG9uc2USMAoIcHJvZ3Jlc3MYASABKAsyHC5tdWx0aXN0ZXAudjEuSW1wb3J0UHJvZ3Jlc3NIABIoCgdkYXRhc2V0GAIgASgLMhUubXVsdGlzdGVwLnYxLkRhdGFzZXRIAEIGCgRraW5kIjsKDkltcG9ydFByb2dyZXNzEhMKC2ltYWdlc19kb25lGAEgASgNEhQKDGltYWdlc190b3RhbBgCIAEoDSIWChRHZXRTZXJ2ZXJJbmZvUmVxdWVzdCKnAQoVR2V0U2VydmVySW5mb1Jlc3BvbnNlEg8KB3ZlcnNpb24YASABKAkSFAoMZGVub192ZXJzaW9uGAIgASgJEiYKB2FkYXB0ZXIYAyABKAsyFS5tdWx0aXN0ZXAudjEuQWRhcHRlchIWCg51cHRpbWVfc2Vjb25kcxgEIAEoARITCgtxdWV1ZWRfcnVucxgFIAEoDRISCgphY3RpdmVfcnVuGAYgASgJItoBCgdBZGFwdGVyEg4KBnZlbmRvchgBIAEoCRIUCgxhcmNoaXRlY3R1cmUYAiABKAkSDgoGZGV2aWNlGAMgASgJEhMKC2Rlc2NyaXB0aW9uGAQgASgJEhAKCHNvZnR3YXJlGAUgASgIEhAKCGZlYXR1cmVzGAYgAygJEjEKBmxpbWl0cxgHIAMoCzIhLm11bHRpc3RlcC52MS5BZGFwdGVyLkxpbWl0c0VudHJ5Gi0KC0xpbWl0c0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoBDoCOAEyyAMKDkNhdGFsb2dTZXJ2aWNlEk8KCkxpc3RNb2RlbHMSHy5tdWx0aXN0ZXAudjEuTGlzdE1vZGVsc1JlcXVlc3QaIC5tdWx0aXN0ZXAudjEuTGlzdE1vZGVsc1Jlc3BvbnNlElgKDURlc2NyaWJlTW9kZWwSIi5tdWx0aXN0ZXAudjEuRGVzY3JpYmVNb2RlbFJlcXVlc3QaIy5tdWx0aXN0ZXAudjEuRGVzY3JpYmVNb2RlbFJlc3BvbnNlElUKDExpc3REYXRhc2V0cxIhLm11bHRpc3RlcC52MS5MaXN0RGF0YXNldHNSZXF1ZXN0GiIubXVsdGlzdGVwLnYxLkxpc3REYXRhc2V0c1Jlc3BvbnNlEloKDUltcG9ydERhdGFzZXQSIi5tdWx0aXN0ZXAudjEuSW1wb3J0RGF0YXNldFJlcXVlc3QaIy5tdWx0aXN0ZXAudjEuSW1wb3J0RGF0YXNldFJlc3BvbnNlMAESWAoNR2V0U2VydmVySW5mbxIiLm11bHRpc3RlcC52MS5HZXRTZXJ2ZXJJbmZvUmVxdWVzdBojLm11bHRpc3RlcC52MS5HZXRTZXJ2ZXJJbmZvUmVzcG9uc2ViBnByb3RvMw", [file_multistep_v1_dataset, file_multistep_v1_model, file_multistep_v1_training_config]);
 
 /**
  * @generated from message multistep.v1.ListModelsRequest
@@ -68,6 +70,27 @@ export type DescribeModelRequest = Message<"multistep.v1.DescribeModelRequest"> 
    * @generated from field: optional uint32 classes = 3;
    */
   classes?: number | undefined;
+
+  /**
+   * A name of ListDatasets, in place of input and classes: what it is trained on.
+   *
+   * @generated from field: string dataset = 4;
+   */
+  dataset: string;
+
+  /**
+   * Asks for the memory of training with batches of this size.
+   *
+   * @generated from field: optional uint32 batch_size = 5;
+   */
+  batchSize?: number | undefined;
+
+  /**
+   * Of that training; default F32.
+   *
+   * @generated from field: multistep.v1.Precision precision = 6;
+   */
+  precision: Precision;
 };
 
 /**
@@ -85,6 +108,13 @@ export type DescribeModelResponse = Message<"multistep.v1.DescribeModelResponse"
    * @generated from field: multistep.v1.ModelDescription model = 1;
    */
   model?: ModelDescription | undefined;
+
+  /**
+   * Set where the request has a batch size.
+   *
+   * @generated from field: multistep.v1.TrainingMemory training_memory = 2;
+   */
+  trainingMemory?: TrainingMemory | undefined;
 };
 
 /**
@@ -93,6 +123,47 @@ export type DescribeModelResponse = Message<"multistep.v1.DescribeModelResponse"
  */
 export const DescribeModelResponseSchema: GenMessage<DescribeModelResponse> = /*@__PURE__*/
   messageDesc(file_multistep_v1_catalog_service, 3);
+
+/**
+ * GPU memory of a training run at its peak: a step on a full batch with everything that lives beside it. Without a data
+ * set no last smaller batch is counted.
+ *
+ * @generated from message multistep.v1.TrainingMemory
+ */
+export type TrainingMemory = Message<"multistep.v1.TrainingMemory"> & {
+  /**
+   * @generated from field: uint64 total_bytes = 1;
+   */
+  totalBytes: bigint;
+
+  /**
+   * Parameters, their gradients, momentum and running statistics.
+   *
+   * @generated from field: uint64 parameter_bytes = 2;
+   */
+  parameterBytes: bigint;
+
+  /**
+   * A full batch's activations and their gradients, scratch space and packed weights, which take turns in one place.
+   *
+   * @generated from field: uint64 activation_bytes = 3;
+   */
+  activationBytes: bigint;
+
+  /**
+   * All else: inputs, read-back, what the last smaller batch and the evaluation work with.
+   *
+   * @generated from field: uint64 workspace_bytes = 4;
+   */
+  workspaceBytes: bigint;
+};
+
+/**
+ * Describes the message multistep.v1.TrainingMemory.
+ * Use `create(TrainingMemorySchema)` to create a new message.
+ */
+export const TrainingMemorySchema: GenMessage<TrainingMemory> = /*@__PURE__*/
+  messageDesc(file_multistep_v1_catalog_service, 4);
 
 /**
  * @generated from message multistep.v1.ListDatasetsRequest
@@ -105,7 +176,7 @@ export type ListDatasetsRequest = Message<"multistep.v1.ListDatasetsRequest"> & 
  * Use `create(ListDatasetsRequestSchema)` to create a new message.
  */
 export const ListDatasetsRequestSchema: GenMessage<ListDatasetsRequest> = /*@__PURE__*/
-  messageDesc(file_multistep_v1_catalog_service, 4);
+  messageDesc(file_multistep_v1_catalog_service, 5);
 
 /**
  * @generated from message multistep.v1.ListDatasetsResponse
@@ -122,7 +193,7 @@ export type ListDatasetsResponse = Message<"multistep.v1.ListDatasetsResponse"> 
  * Use `create(ListDatasetsResponseSchema)` to create a new message.
  */
 export const ListDatasetsResponseSchema: GenMessage<ListDatasetsResponse> = /*@__PURE__*/
-  messageDesc(file_multistep_v1_catalog_service, 5);
+  messageDesc(file_multistep_v1_catalog_service, 6);
 
 /**
  * @generated from message multistep.v1.ImportDatasetRequest
@@ -156,7 +227,7 @@ export type ImportDatasetRequest = Message<"multistep.v1.ImportDatasetRequest"> 
  * Use `create(ImportDatasetRequestSchema)` to create a new message.
  */
 export const ImportDatasetRequestSchema: GenMessage<ImportDatasetRequest> = /*@__PURE__*/
-  messageDesc(file_multistep_v1_catalog_service, 6);
+  messageDesc(file_multistep_v1_catalog_service, 7);
 
 /**
  * @generated from message multistep.v1.ImportDatasetResponse
@@ -185,7 +256,7 @@ export type ImportDatasetResponse = Message<"multistep.v1.ImportDatasetResponse"
  * Use `create(ImportDatasetResponseSchema)` to create a new message.
  */
 export const ImportDatasetResponseSchema: GenMessage<ImportDatasetResponse> = /*@__PURE__*/
-  messageDesc(file_multistep_v1_catalog_service, 7);
+  messageDesc(file_multistep_v1_catalog_service, 8);
 
 /**
  * @generated from message multistep.v1.ImportProgress
@@ -207,7 +278,7 @@ export type ImportProgress = Message<"multistep.v1.ImportProgress"> & {
  * Use `create(ImportProgressSchema)` to create a new message.
  */
 export const ImportProgressSchema: GenMessage<ImportProgress> = /*@__PURE__*/
-  messageDesc(file_multistep_v1_catalog_service, 8);
+  messageDesc(file_multistep_v1_catalog_service, 9);
 
 /**
  * @generated from message multistep.v1.GetServerInfoRequest
@@ -220,7 +291,7 @@ export type GetServerInfoRequest = Message<"multistep.v1.GetServerInfoRequest"> 
  * Use `create(GetServerInfoRequestSchema)` to create a new message.
  */
 export const GetServerInfoRequestSchema: GenMessage<GetServerInfoRequest> = /*@__PURE__*/
-  messageDesc(file_multistep_v1_catalog_service, 9);
+  messageDesc(file_multistep_v1_catalog_service, 10);
 
 /**
  * @generated from message multistep.v1.GetServerInfoResponse
@@ -270,7 +341,7 @@ export type GetServerInfoResponse = Message<"multistep.v1.GetServerInfoResponse"
  * Use `create(GetServerInfoResponseSchema)` to create a new message.
  */
 export const GetServerInfoResponseSchema: GenMessage<GetServerInfoResponse> = /*@__PURE__*/
-  messageDesc(file_multistep_v1_catalog_service, 10);
+  messageDesc(file_multistep_v1_catalog_service, 11);
 
 /**
  * @generated from message multistep.v1.Adapter
@@ -319,7 +390,7 @@ export type Adapter = Message<"multistep.v1.Adapter"> & {
  * Use `create(AdapterSchema)` to create a new message.
  */
 export const AdapterSchema: GenMessage<Adapter> = /*@__PURE__*/
-  messageDesc(file_multistep_v1_catalog_service, 11);
+  messageDesc(file_multistep_v1_catalog_service, 12);
 
 /**
  * What this server can train, on what, and on which hardware.

@@ -1,0 +1,84 @@
+/** The memory that is told before a run, against the buffers that the run really makes. */
+import { assert, assertEquals } from "@std/assert";
+import { DatasetRegistry } from "../../src/data/mod.ts";
+import { trainingMemory } from "../../src/engine/fit.ts";
+import type { TrainingConfig } from "../../src/engine/messages.ts";
+import { train } from "../../src/engine/training.ts";
+import { GpuDevice } from "../../src/gpu/mod.ts";
+
+const config: TrainingConfig = {
+  model: { name: "lm-resnet-14" },
+  dataset: "mnist",
+  epochs: 1,
+  batchSize: 32,
+  seed: 7,
+  limitTrain: 100,
+  limitTest: 50,
+  learningRate: 0.05,
+  momentum: 0.9,
+  weightDecay: 1e-4,
+  decayMultistepCoefficients: true,
+  milestones: [],
+  factor: 0.1,
+  labelSmoothing: 0.1,
+  cropPadding: 2,
+  horizontalFlip: false,
+  precision: "f32",
+  evaluateEveryEpochs: 1,
+  checkpointEverySteps: 0,
+  checkpointsKept: 2,
+  maxRetries: 0,
+};
+
+Deno.test("trainingMemory() is what a run's buffers take at their peak, within 5 %", async () => {
+  const dataDir = await Deno.makeTempDir({ prefix: "multistep-memory-" });
+  const device = await GpuDevice.open();
+  try {
+    const datasets = new DatasetRegistry(dataDir);
+    const { height, width, channels, classNames } = await datasets.describe("mnist");
+    const question = {
+      model: config.model,
+      ...{ height, width, channels },
+      classes: classNames.length,
+      batchSize: config.batchSize,
+      precision: config.precision,
+    };
+    const memory = trainingMemory(device, { ...question, images: { train: 100, test: 50 } });
+    assertEquals(memory.total, memory.parameters + memory.activations + memory.workspace);
+
+    const buffers = countBuffers(device);
+    const job = { config, folder: "runs/a", resume: false };
+    const context = { device, datasets, dataDir };
+    for await (const _event of train(context, job, new AbortController().signal));
+    const error = Math.abs(memory.total - buffers.peak) / buffers.peak;
+    assert(error < 0.05, `told ${memory.total} bytes, made ${buffers.peak}`);
+    assertEquals(buffers.live, 0);
+
+    const withoutTail = trainingMemory(device, question);
+    assertEquals([withoutTail.parameters, withoutTail.activations], [memory.parameters, memory.activations]);
+    assert(withoutTail.workspace < memory.workspace);
+    const twice = trainingMemory(device, { ...question, batchSize: 64 });
+    assert(twice.activations > 1.8 * memory.activations);
+  } finally {
+    device.destroy();
+    await Deno.remove(dataDir, { recursive: true });
+  }
+});
+
+/** Bytes of the buffers that exist on a device from now on. */
+function countBuffers({ handle }: GpuDevice): { live: number; peak: number } {
+  const counted = { live: 0, peak: 0 };
+  const createBuffer = handle.createBuffer.bind(handle);
+  handle.createBuffer = (descriptor) => {
+    const buffer = createBuffer(descriptor);
+    const destroy = buffer.destroy.bind(buffer);
+    counted.live += buffer.size;
+    counted.peak = Math.max(counted.peak, counted.live);
+    buffer.destroy = () => {
+      counted.live -= buffer.size;
+      destroy();
+    };
+    return buffer;
+  };
+  return counted;
+}
