@@ -1,9 +1,10 @@
-/** Latency of calls to a server, idle and while a run trains at full speed. */
+/** Calls to a server: latency when it is idle and while a run trains at full speed, and inference by many callers. */
 import { createClient } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
 import type { LocalCommands } from "../src/cli/mod.ts";
 import { CatalogService, TrainingService } from "../src/gen/mod.ts";
 import { type Measurement, summarise } from "./measure.ts";
+import { benchInferCalls } from "./rpc_infer.ts";
 
 export interface RpcBenchOptions {
   readonly model: string;
@@ -17,7 +18,10 @@ export interface RpcBenchOptions {
 const CALLS_A_RUN = 200;
 const PAUSE_MS = 20;
 
-/** Milliseconds of GetServerInfo, a call every 20 ms: the median and the 99th percentile of each run of calls. */
+/**
+ * Milliseconds of GetServerInfo, a call every 20 ms: the median and the 99th percentile of each run of calls. Then Infer
+ * calls a second.
+ */
 export async function* benchRpc(options: RpcBenchOptions): AsyncGenerator<Measurement> {
   const dataDir = await Deno.makeTempDir({ prefix: "multistep-bench-" });
   const server = await options.serve({ listen: "127.0.0.1:0", dataDir, importFolders: [], log: () => {} });
@@ -40,6 +44,7 @@ export async function* benchRpc(options: RpcBenchOptions): AsyncGenerator<Measur
       yield summarise(tails, { ...about, case: `GetServerInfo p99, ${state}` });
     };
     if (options.matches("idle")) yield* measureCalls("idle");
+    yield* benchInferCalls(transport, training, { ...options, adapter: about.adapter });
     const busy = `while ${options.model} trains`;
     if (!options.matches(busy)) return;
     const leave = new AbortController();

@@ -28,8 +28,17 @@ export interface ServeOptions {
   readonly dataDir: string;
   /** Folders beside the data folder that data sets may be imported from. */
   readonly importFolders: readonly string[];
+  /** Of concurrent calls of inference; default: the server's. */
+  readonly inferenceLimits?: InferenceLimits;
   /** Takes the server's log, one line of JSON at a time, without its line break. */
   readonly log: (line: string) => void;
+}
+
+export interface InferenceLimits {
+  /** Milliseconds that an image waits for others while the GPU is free. */
+  readonly maxWait: number;
+  /** Images that may wait at a time. */
+  readonly queue: number;
 }
 
 export interface LocalServer {

@@ -1,18 +1,22 @@
+import { MemoryLimitError } from "../gpu/mod.ts";
 import type { Checkpoint } from "../models/mod.ts";
 import { readCheckpoint } from "./checkpoint_files.ts";
 import type { EngineContext } from "./context.ts";
 import { type CheckpointDescription, EngineError, type InferenceJob, type InferenceResult } from "./messages.ts";
 import { inferenceProgram } from "./programs.ts";
+import { eventLoopTurn } from "./runner.ts";
 import { loadNetwork, shapeOf, type TrainedNetwork } from "./trained_network.ts";
 
-/** Batch sizes that plans are made for: a request takes the smallest that holds it, a large one several of the last. */
-const BUCKETS = [1, 4, 16, 64] as const;
+/** Batch sizes that plans are made for, where they fit in memory. */
+const BUCKETS = [1, 4, 16, 64, 256];
 /** Checkpoints whose networks stay on the GPU. */
 const CACHED = 4;
 
 interface Loaded {
   readonly checkpoint: Checkpoint;
   readonly networks: Map<number, Promise<TrainedNetwork>>;
+  /** Batch sizes that fit in memory, as far as is known. */
+  buckets: readonly number[];
 }
 
 /** Answers inference from checkpoints, keeping the networks last used on the GPU. */
@@ -40,14 +44,15 @@ export class InferenceService {
     // One at a time: a network's staging buffers hold one batch.
     const turn = this.#busy.then(() => {
       signal.throwIfAborted();
-      return this.#inferNow(job);
+      return this.#inferNow(job, signal);
     });
     this.#busy = turn.catch(() => {});
     return await turn;
   }
 
-  async #inferNow({ checkpoint: path, pixels, images }: InferenceJob): Promise<InferenceResult> {
-    const { checkpoint, networks } = await this.#load(path);
+  async #inferNow({ checkpoint: path, pixels, images }: InferenceJob, signal: AbortSignal): Promise<InferenceResult> {
+    const loaded = await this.#load(path);
+    const { checkpoint } = loaded;
     const { height, width, channels, classNames } = checkpoint.dataset;
     const imageBytes = height * width * channels;
     if (pixels.length !== images * imageBytes) {
@@ -62,10 +67,10 @@ export class InferenceService {
     const probabilities = new Float32Array(images * classes);
     const rowLength = Math.ceil(classes / 4) * 4;
     for (let start = 0; start < images;) {
-      const left = images - start;
-      const size = BUCKETS.find((bucket) => bucket >= left) ?? BUCKETS[BUCKETS.length - 1];
-      const count = Math.min(size, left);
-      const { runner } = await this.#network(checkpoint, networks, size);
+      if (start > 0) await eventLoopTurn();
+      signal.throwIfAborted();
+      const { size, network: { runner } } = await this.#networkFor(loaded, images - start);
+      const count = Math.min(size, images - start);
       const batch = {
         count,
         pixels: paddedPixels(pixels.subarray(start * imageBytes, (start + count) * imageBytes), size * imageBytes),
@@ -86,7 +91,7 @@ export class InferenceService {
     const known = this.#loaded.get(path);
     this.#loaded.delete(path);
     const loaded = known ?? readCheckpoint(this.#context.dataDir, path).then((checkpoint) => {
-      return { checkpoint, networks: new Map<number, Promise<TrainedNetwork>>() };
+      return { checkpoint, networks: new Map<number, Promise<TrainedNetwork>>(), buckets: BUCKETS };
     });
     this.#loaded.set(path, loaded);
     loaded.catch(() => this.#loaded.delete(path));
@@ -94,7 +99,24 @@ export class InferenceService {
     return loaded;
   }
 
-  #network(checkpoint: Checkpoint, networks: Loaded["networks"], size: number): Promise<TrainedNetwork> {
+  /** The network for the next of `left` images: with the best batch size that fits in memory. */
+  async #networkFor(
+    loaded: Loaded,
+    left: number,
+  ): Promise<{ readonly size: number; readonly network: TrainedNetwork }> {
+    while (true) {
+      const size = bucketFor(loaded.buckets, left);
+      try {
+        return { size, network: await this.#network(loaded, size) };
+      } catch (error) {
+        const smaller = loaded.buckets.filter((bucket) => bucket < size);
+        if (!(error instanceof MemoryLimitError) || smaller.length === 0) throw error;
+        loaded.buckets = smaller;
+      }
+    }
+  }
+
+  #network({ checkpoint, networks }: Loaded, size: number): Promise<TrainedNetwork> {
     const known = networks.get(size);
     if (known) return known;
     const network = loadNetwork(this.#context.device, checkpoint, inferenceProgram(shapeOf(checkpoint), size));
@@ -116,6 +138,16 @@ export class InferenceService {
 async function destroyAll(loaded: Promise<Loaded>): Promise<void> {
   const { networks } = await loaded;
   for (const network of networks.values()) (await network).destroy();
+}
+
+/**
+ * The smallest batch size that holds what is left if it is half full at least, else the largest that is filled.
+ * @param buckets Ascending, the first 1.
+ */
+export function bucketFor(buckets: readonly number[], left: number): number {
+  const holding = buckets.find((bucket) => bucket >= left);
+  if (holding !== undefined && 2 * left >= holding) return holding;
+  return buckets.findLast((bucket) => bucket <= left) ?? buckets[0];
 }
 
 function paddedPixels(pixels: Uint8Array, bytes: number): Uint8Array<ArrayBuffer> {

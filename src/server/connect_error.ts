@@ -12,6 +12,7 @@ const requestCodes: Readonly<Record<RequestErrorKind, Code>> = {
   "permission-denied": Code.PermissionDenied,
   "failed-precondition": Code.FailedPrecondition,
   "out-of-range": Code.OutOfRange,
+  "resource-exhausted": Code.ResourceExhausted,
   "unavailable": Code.Unavailable,
 };
 

@@ -8,6 +8,7 @@ export type RequestErrorKind =
   | "permission-denied"
   | "failed-precondition"
   | "out-of-range"
+  | "resource-exhausted"
   | "unavailable";
 
 /** A request that cannot be answered; the message is for the client. */

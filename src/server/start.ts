@@ -6,6 +6,7 @@ import type { Engine } from "../engine/mod.ts";
 import { type Catalog, createCatalog } from "./catalog.ts";
 import { holdDataFolder } from "./data_folder.ts";
 import { ServerError } from "./errors.ts";
+import { defaultLimits, type InferenceLimits } from "./inference/batcher.ts";
 import { buildServer } from "./http2_server.ts";
 import { type Address, formatAddress, listen, parseAddress } from "./listen.ts";
 import { Log, type LogSink } from "./log.ts";
@@ -26,6 +27,8 @@ export interface ServerOptions {
   readonly importFolders?: readonly string[];
   /** Bytes of one message received; default 16 MiB. */
   readonly readMaxBytes?: number;
+  /** How images of concurrent calls are put together; default: wait 2 ms, 1024 images. */
+  readonly inferenceLimits?: InferenceLimits;
   /** Default: the models of models/ and the data sets of the data folder. */
   readonly catalog?: Catalog;
 }
@@ -71,7 +74,15 @@ async function assemble(options: ServerOptions, prepared: Prepared): Promise<Run
   const store = acquired.adopt(RunStore.open(join(dataDir, "multistep.sqlite")), (store) => store.close());
   const engine = acquired.adopt(await options.engine(dataDir), (engine) => engine.close());
   const catalog = options.catalog ?? createCatalog(dataDir);
-  const { runs, health, routes } = createServices({ store, engine, catalog, log, dataDir, importFolders });
+  const { runs, health, routes } = createServices({
+    store,
+    engine,
+    catalog,
+    log,
+    dataDir,
+    importFolders,
+    inferenceLimits: options.inferenceLimits ?? defaultLimits,
+  });
   const shutdown = new AbortController();
   const server = buildServer({ routes, log, readMaxBytes: options.readMaxBytes, shutdownSignal: shutdown.signal });
   const sessions = trackSessions(server);

@@ -2,7 +2,7 @@
 import { defineCommand } from "../command.ts";
 import { InterruptedError } from "../errors.ts";
 import { defaulting, optional } from "../options.ts";
-import { hostAndPort, listOf, text } from "../values.ts";
+import { decimal, hostAndPort, integer, listOf, text } from "../values.ts";
 
 export const serveCommand = defineCommand({
   name: "serve",
@@ -17,6 +17,8 @@ export const serveCommand = defineCommand({
       listOf(text("DIR")),
       "Folders that data sets may be imported from, besides the data folder",
     ),
+    "infer-max-wait-ms": defaulting(decimal("MS"), "2", "How long an image waits for others to share a batch with"),
+    "infer-queue": defaulting(integer("N", { minimum: 1 }), "1024", "Images that may wait; further ones are refused"),
   },
   async run({ values }, { context, output }) {
     const dataDir = values["data-dir"] ?? context.dataDir;
@@ -32,6 +34,7 @@ export const serveCommand = defineCommand({
         listen: values.listen,
         dataDir,
         importFolders: values["import-folders"] ?? [],
+        inferenceLimits: { maxWait: values["infer-max-wait-ms"], queue: values["infer-queue"] },
         log: (line) => context.stderr.write(`${line}\n`),
       });
       const server = await Promise.race([starting, firstInterrupt.promise]);

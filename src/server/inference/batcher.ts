@@ -1,5 +1,9 @@
-/** Single images of many streams, put together into batches: the next takes what came while the last was computed. */
+/**
+ * Images of many calls, put together into batches: a batch takes what came while the last one was computed, and waits
+ * a little for more when the engine is free.
+ */
 import type { Engine, InferenceResult } from "../../engine/mod.ts";
+import { RequestError } from "../errors.ts";
 import { joinImages } from "./images.ts";
 
 export interface ImageResult {
@@ -8,68 +12,132 @@ export interface ImageResult {
   readonly probabilities: Float32Array;
 }
 
+export interface InferenceLimits {
+  /** Milliseconds that an image waits for others while the engine is free; 0: not at all. */
+  readonly maxWait: number;
+  /** Images that may wait at a time, of all calls together. */
+  readonly queue: number;
+}
+
+export const defaultLimits: InferenceLimits = { maxWait: 2, queue: 1024 };
+
+/** Images computed at a time: the engine's largest batch. */
+const largestBatch = 256;
+
 interface Waiting {
   readonly pixels: Uint8Array;
-  readonly signal: AbortSignal;
+  /** In the clock of `performance.now()`. */
+  readonly since: number;
   readonly resolve: (result: ImageResult) => void;
   readonly reject: (error: unknown) => void;
 }
 
-/** Images computed at a time. */
-const largestBatch = 64;
+/** The images of one checkpoint. */
+class CheckpointQueue {
+  readonly waiting: Waiting[] = [];
+  /** Of the batch being computed, those whose calls have not been given up. */
+  computing = new Set<Waiting>();
+  /** Ends the batch being computed, once all its calls were given up. */
+  abandon = new AbortController();
+  /** Called when a batch is full. */
+  onFull = () => {};
+}
 
 export class InferenceBatcher {
-  /** By checkpoint; present while a batch of it is computed. */
-  private readonly waiting = new Map<string, Waiting[]>();
+  /** By checkpoint; there while it has images. */
+  private readonly queues = new Map<string, CheckpointQueue>();
+  private waiting = 0;
 
-  constructor(private readonly engine: Pick<Engine, "infer">) {}
+  constructor(private readonly engine: Pick<Engine, "infer">, private readonly limits: InferenceLimits) {}
 
   /**
-   * @param pixels one image of the network's input size
-   * @throws {EngineError}; the signal's reason, when it aborts before the image's turn.
+   * @param images each of the network's input size
+   * @returns in the order of the images
+   * @throws {RequestError} resource-exhausted: too many images wait. {EngineError}
+   * @throws the signal's reason as soon as it aborts; other calls' images in the batch are computed all the same.
    */
-  infer(checkpoint: string, pixels: Uint8Array, signal: AbortSignal): Promise<ImageResult> {
-    const { promise, resolve, reject } = Promise.withResolvers<ImageResult>();
-    const image = { pixels, signal, resolve, reject };
-    const queue = this.waiting.get(checkpoint);
-    if (queue) queue.push(image);
-    else {
-      const started = [image];
-      this.waiting.set(checkpoint, started);
-      this.drain(checkpoint, started);
+  async infer(checkpoint: string, images: readonly Uint8Array[], signal: AbortSignal): Promise<ImageResult[]> {
+    signal.throwIfAborted();
+    const { queue: limit } = this.limits;
+    if (this.waiting + images.length > limit) {
+      throw new RequestError(
+        "resource-exhausted",
+        `Cannot take ${images.length} more images: ${this.waiting} wait, and ${limit} may wait (serve --infer-queue)`,
+      );
     }
-    return promise;
+    return await Promise.all(images.map((pixels) => this.enqueue(checkpoint, pixels, signal)));
+  }
+
+  private enqueue(checkpoint: string, pixels: Uint8Array, signal: AbortSignal): Promise<ImageResult> {
+    const { promise, resolve, reject } = Promise.withResolvers<ImageResult>();
+    const image = { pixels, since: performance.now(), resolve, reject };
+    const known = this.queues.get(checkpoint);
+    const queue = known ?? new CheckpointQueue();
+    queue.waiting.push(image);
+    this.waiting++;
+    if (queue.waiting.length >= largestBatch) queue.onFull();
+    if (!known) {
+      this.queues.set(checkpoint, queue);
+      this.drain(checkpoint, queue);
+    }
+    const abort = () => {
+      this.forget(queue, image);
+      reject(signal.reason);
+    };
+    signal.addEventListener("abort", abort, { once: true });
+    return promise.finally(() => signal.removeEventListener("abort", abort));
   }
 
   /** Never throws. */
-  private async drain(checkpoint: string, queue: Waiting[]): Promise<void> {
-    while (queue.length > 0) {
-      const batch = queue.splice(0, largestBatch).filter((image) => !rejectAborted(image));
-      if (batch.length > 0) await this.compute(checkpoint, batch);
+  private async drain(checkpoint: string, queue: CheckpointQueue): Promise<void> {
+    while (queue.waiting.length > 0) {
+      await this.fill(queue);
+      const batch = queue.waiting.splice(0, largestBatch);
+      this.waiting -= batch.length;
+      if (batch.length > 0) await this.compute(checkpoint, queue, batch);
     }
-    this.waiting.delete(checkpoint);
+    this.queues.delete(checkpoint);
   }
 
-  private async compute(checkpoint: string, batch: readonly Waiting[]): Promise<void> {
+  /** Waits until the oldest image has waited long enough, or a batch is full. */
+  private async fill(queue: CheckpointQueue): Promise<void> {
+    const left = queue.waiting[0].since + this.limits.maxWait - performance.now();
+    if (left <= 0 || queue.waiting.length >= largestBatch) return;
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, left);
+      queue.onFull = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+  }
+
+  private async compute(checkpoint: string, queue: CheckpointQueue, batch: readonly Waiting[]): Promise<void> {
     const pixels = joinImages(batch.map((image) => image.pixels));
-    const job = { checkpoint, pixels, images: batch.length };
+    queue.computing = new Set(batch);
+    queue.abandon = new AbortController();
     try {
-      // Of several streams, so no stream's signal stops it; it is short.
-      const result = await this.engine.infer(job, new AbortController().signal);
+      const result = await this.engine.infer({ checkpoint, pixels, images: batch.length }, queue.abandon.signal);
       batch.forEach((image, index) => image.resolve(imageOf(result, index)));
     } catch (error) {
       for (const image of batch) image.reject(error);
     }
   }
-}
 
-function rejectAborted({ signal, reject }: Waiting): boolean {
-  if (signal.aborted) reject(signal.reason);
-  return signal.aborted;
+  /** Its call was given up. */
+  private forget(queue: CheckpointQueue, image: Waiting): void {
+    const index = queue.waiting.indexOf(image);
+    if (index >= 0) {
+      queue.waiting.splice(index, 1);
+      this.waiting--;
+    } else if (queue.computing.delete(image) && queue.computing.size === 0) {
+      queue.abandon.abort();
+    }
+  }
 }
 
 /** One row of an engine's answer. */
-export function imageOf({ classNames, probabilities }: InferenceResult, index: number): ImageResult {
+function imageOf({ classNames, probabilities }: InferenceResult, index: number): ImageResult {
   const classes = classNames.length;
   return { classNames, probabilities: probabilities.subarray(index * classes, (index + 1) * classes) };
 }

@@ -2,8 +2,8 @@
 import type { CheckpointDescription, Engine } from "../../engine/mod.ts";
 import { untilAborted } from "../abort.ts";
 import type { ReceivedImage, Source } from "../validation/inference.ts";
-import { imageOf, type ImageResult, InferenceBatcher } from "./batcher.ts";
-import { inputSize, joinImages, toInput, toNamedInput } from "./images.ts";
+import { type ImageResult, InferenceBatcher, type InferenceLimits } from "./batcher.ts";
+import { inputSize, toInput, toNamedInput } from "./images.ts";
 import type { WeightsFinder } from "./weights.ts";
 
 /** Checkpoints whose description is kept. */
@@ -14,22 +14,20 @@ export class Inference {
   /** By path, oldest first; a checkpoint file never changes. */
   private readonly descriptions = new Map<string, Promise<CheckpointDescription>>();
 
-  constructor(private readonly engine: Engine, private readonly weights: WeightsFinder) {
-    this.batcher = new InferenceBatcher(engine);
+  constructor(private readonly engine: Engine, private readonly weights: WeightsFinder, limits: InferenceLimits) {
+    this.batcher = new InferenceBatcher(engine, limits);
   }
 
   /**
-   * Several images as one batch.
+   * The images of one call, computed together with those of other calls.
    * @returns in the order of the images
-   * @throws {RequestError} no such weights. {ImageError} {EngineError}
+   * @throws {RequestError} no such weights, or too many images wait. {ImageError} {EngineError}
    */
   async infer(source: Source, images: readonly ReceivedImage[], signal: AbortSignal): Promise<ImageResult[]> {
     const checkpoint = await this.weights.find(source);
     const size = inputSize(await this.describe(checkpoint, signal));
     const inputs = await Promise.all(images.map((image, index) => toNamedInput(image, size, `images[${index}]`)));
-    const job = { checkpoint, pixels: joinImages(inputs), images: images.length };
-    const result = await this.engine.infer(job, signal);
-    return images.map((_, index) => imageOf(result, index));
+    return await this.batcher.infer(checkpoint, inputs, signal);
   }
 
   /**
@@ -39,7 +37,8 @@ export class Inference {
   async inferOne(source: Source, image: ReceivedImage, signal: AbortSignal): Promise<ImageResult> {
     const checkpoint = await this.weights.find(source);
     const size = inputSize(await this.describe(checkpoint, signal));
-    return await this.batcher.infer(checkpoint, await toInput(image, size), signal);
+    const [result] = await this.batcher.infer(checkpoint, [await toInput(image, size)], signal);
+    return result;
   }
 
   private describe(checkpoint: string, signal: AbortSignal): Promise<CheckpointDescription> {

@@ -11,6 +11,7 @@ import {
   TrainingService,
 } from "../../gen/mod.ts";
 import type { Catalog } from "../catalog.ts";
+import type { InferenceLimits } from "../inference/batcher.ts";
 import { Inference } from "../inference/inference.ts";
 import { WeightsFinder } from "../inference/weights.ts";
 import type { Log } from "../log.ts";
@@ -31,6 +32,7 @@ export interface ServicesParts {
   readonly dataDir: string;
   /** Folders beside the data folder that data sets may be imported from; absolute, symbolic links resolved. */
   readonly importFolders: readonly string[];
+  readonly inferenceLimits: InferenceLimits;
 }
 
 export interface Services {
@@ -57,7 +59,7 @@ export function createServices(parts: ServicesParts): Services {
   const { store, engine, catalog, log, dataDir } = parts;
   const runs = new TrainingRuns({ store, engine, log });
   const weights = new WeightsFinder(runs, dataDir);
-  const inference = new Inference(engine, weights);
+  const inference = new Inference(engine, weights, parts.inferenceLimits);
   const state = new ServerHealth(domainServices.map(({ typeName }) => typeName));
   const index = new ReflectionIndex(reflectedFiles);
   const importFolders = [dataDir, ...parts.importFolders];

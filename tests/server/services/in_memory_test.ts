@@ -5,6 +5,7 @@ import { CatalogService, health, InferenceService, RunState, TrainingService } f
 import { createInterceptor } from "../../../src/server/interceptor.ts";
 import { Log } from "../../../src/server/log.ts";
 import { RunStore } from "../../../src/server/runs/store.ts";
+import { defaultLimits } from "../../../src/server/inference/batcher.ts";
 import { createServices } from "../../../src/server/services/mod.ts";
 import { FakeCatalog } from "../../support/fake_catalog.ts";
 import { brokenSeeds, FakeEngine } from "../../support/fake_engine.ts";
@@ -17,7 +18,15 @@ function setUp() {
   const catalog = new FakeCatalog();
   const logs: string[] = [];
   const log = new Log((line) => logs.push(line));
-  const services = createServices({ store, engine, catalog, log, dataDir, importFolders: [] });
+  const services = createServices({
+    store,
+    engine,
+    catalog,
+    log,
+    dataDir,
+    importFolders: [],
+    inferenceLimits: defaultLimits,
+  });
   const transport = createRouterTransport(services.routes, { router: { interceptors: [createInterceptor(log)] } });
   return {
     engine,
