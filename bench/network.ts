@@ -19,7 +19,7 @@ export interface NetworkBenchOptions extends NetworkOptions {
 }
 
 const WARM_UP_RUNS = 1;
-const JAVASCRIPT_STEPS = 9;
+const JAVASCRIPT_STEPS = 5;
 /** A training step's convolutions are three of the forward pass's: output, input gradient, weight gradient. */
 const FORWARD_PASSES = { train: 3, infer: 1 } as const;
 
