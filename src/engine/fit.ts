@@ -106,7 +106,7 @@ function planRun(
 
 /**
  * The GPU memory that a run would need, whether or not the budget has so much.
- * @throws {MemoryLimitError} when one buffer is past the adapter's limit.
+ * @throws {EngineError} `exhausted` when one buffer is past the adapter's limit.
  * @throws {ModelError} for an unknown network.
  */
 export function trainingMemory({ adapter, target }: GpuDevice, question: MemoryQuestion): TrainingMemory {
@@ -125,7 +125,13 @@ export function trainingMemory({ adapter, target }: GpuDevice, question: MemoryQ
   };
   const format = { height, width, channels, mean: perChannel(0), standardDeviation: perChannel(1) };
   const unbounded = { adapter, target, memoryBudget: undefined };
-  return memoryOf(planRun(unbounded, { model, images: format, classes }, { choices, batchSize, images }));
+  try {
+    return memoryOf(planRun(unbounded, { model, images: format, classes }, { choices, batchSize, images }));
+  } catch (error) {
+    if (!(error instanceof MemoryLimitError)) throw error;
+    const message = `Cannot train ${model.name} with batch size ${batchSize}: ${error.message}`;
+    throw new EngineError("exhausted", message, { cause: error });
+  }
 }
 
 /** Bisects on the plan of a full batch; lets the event loop run between plans, so that other jobs go on. */

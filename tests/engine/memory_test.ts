@@ -57,6 +57,10 @@ Deno.test("trainingMemory() is what a run's buffers take at their peak, within 5
     const withoutTail = trainingMemory(device, question);
     assertEquals([withoutTail.parameters, withoutTail.activations], [memory.parameters, memory.activations]);
     assert(withoutTail.workspace < memory.workspace);
+    if (device.adapter.features.includes("shader-f16")) {
+      const mixed = trainingMemory(device, { ...question, precision: "mixed" });
+      assert(mixed.activations < 0.9 * memory.activations, "f16 saves nothing");
+    }
     const twice = trainingMemory(device, { ...question, batchSize: 64 });
     assert(twice.activations > 1.8 * memory.activations);
   } finally {
