@@ -151,16 +151,16 @@ Deno.test({
   ignore: !precisions.includes("mixed"),
   async fn() {
     const shape = { batch: 1, inputHeight: 4, inputWidth: 4, outputHeight: 4, outputWidth: 4, stride: 1, padding: 1 };
-    const sizes = { ...shape, inputChannels: 256, outputChannels: 32, kernelHeight: 3, kernelWidth: 3, groups: 1 };
+    const sizes = { ...shape, inputChannels: 1024, outputChannels: 4, kernelHeight: 3, kernelWidth: 3, groups: 1 };
     const graph = new Graph({ training: false, precision: "mixed" });
-    const x = graph.source("x", [1, 4, 4, 256]);
-    const y = conv2d(graph, x, { name: "conv", outputChannels: 32, kernel: 3, padding: 1 });
+    const x = graph.source("x", [1, 4, 4, 1024]);
+    const y = conv2d(graph, x, { name: "conv", outputChannels: 4, kernel: 3, padding: 1 });
     const u = linearCombination(graph, "sum", [
       { tensor: graph.source("other", y.shape), coefficient: { constant: 0, slope: 0 } },
       { tensor: y, coefficient: ONE },
     ]);
     const values = random(x.shape).map(Math.f16round);
-    const weight = random([32, 256, 3, 3]);
+    const weight = random([4, 1024, 3, 3]);
     const run = async (keep: Tensor) => {
       const sources = new Map([[x, values], [graph.operations[1].inputs[0], random(y.shape)]]);
       const options = { parameters: new Map([["conv.weight", weight]]), subgroupSize: 0, software: true };
