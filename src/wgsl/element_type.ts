@@ -14,6 +14,11 @@ export function storedType(elementType: ElementType = "f32", width: 1 | 2 | 4 = 
   return width === 1 ? elementType : `vec${width}<${elementType}>`;
 }
 
+/** Bytes of four stored values. */
+export function quadBytes(elementType: ElementType = "f32"): number {
+  return elementType === "f16" ? 8 : 16;
+}
+
 /** The f32 values of a loaded expression. */
 export function widened(expression: string, elementType: ElementType = "f32", width: 1 | 2 | 4 = 4): string {
   return elementType === "f32" ? expression : `${storedType("f32", width)}(${expression})`;

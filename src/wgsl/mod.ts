@@ -9,9 +9,11 @@ import conv2dDirect from "./conv2d/direct.wgsl" with { type: "text" };
 import conv2dDirectBackwardInput from "./conv2d/direct_backward_input.wgsl" with { type: "text" };
 import conv2dDirectBackwardWeight from "./conv2d/direct_backward_weight.wgsl" with { type: "text" };
 import packLanes from "./conv2d/pack_lanes.wgsl" with { type: "text" };
+import packTiles from "./conv2d/pack_tiles.wgsl" with { type: "text" };
 import packWeights from "./conv2d/pack_weights.wgsl" with { type: "text" };
 import sumSlices from "./conv2d/sum_slices.wgsl" with { type: "text" };
 import weightGradientReduce from "./conv2d/weight_gradient_reduce.wgsl" with { type: "text" };
+import weightGradientTilesReduce from "./conv2d/weight_gradient_tiles_reduce.wgsl" with { type: "text" };
 import decodeImages from "./decode_images.wgsl" with { type: "text" };
 import findNonFinite from "./find_non_finite.wgsl" with { type: "text" };
 import globalAveragePool from "./global_average_pool.wgsl" with { type: "text" };
@@ -42,6 +44,7 @@ export const wgsl = {
   linearBackwardWeight,
   lossScale,
   packLanes,
+  packTiles,
   packWeights,
   sgd,
   softmax,
@@ -49,10 +52,11 @@ export const wgsl = {
   sumPartials,
   sumSlices,
   weightGradientReduce,
+  weightGradientTilesReduce,
 } as const;
 
 export { clearImageSource, type Elementwise, type ElementwiseSource, elementwiseSource } from "./elementwise.ts";
-export { type ElementType, withElements } from "./element_type.ts";
+export { type ElementType, quadBytes, withElements } from "./element_type.ts";
 export { channelQuads, dividingWorkgroup, type ImageLayout } from "./layout.ts";
 export { type LaneConvolution, lanePartQuads, laneSource, type LaneTile, laneWindow } from "./conv2d/lanes.ts";
 export {
@@ -62,6 +66,8 @@ export {
   quadGroupWeightGradientSource,
 } from "./conv2d/quad_groups.ts";
 export { stripBlockQuads, type StripConvolution, type StripEpilogue, stripSource } from "./conv2d/strip.ts";
+export { MAX_TILE_BYTES, MAX_TILE_INVOCATIONS } from "./conv2d/tile_memory.ts";
+export { type Tile, tileBlocks, tileBytes, type TileConvolution, tileSource, tileThreads } from "./conv2d/tiles.ts";
 export { type LaneWeightGradient, laneWeightGradientSource } from "./conv2d/weight_gradient_lanes.ts";
 export {
   tileCounts,
@@ -70,3 +76,11 @@ export {
   weightGradientSource,
   type WeightTile,
 } from "./conv2d/weight_gradient.ts";
+export {
+  type GradientTile,
+  gradientTileBytes,
+  gradientTileThreads,
+  tiledGradientCounts,
+  type TiledWeightGradient,
+  tiledWeightGradientSource,
+} from "./conv2d/weight_gradient_tiles.ts";

@@ -1,3 +1,4 @@
+import { quadBytes } from "../../wgsl/mod.ts";
 import { MemoryLimitError } from "../errors.ts";
 import { fuseOperations } from "./fuse.ts";
 import type { Graph } from "./graph.ts";
@@ -5,7 +6,7 @@ import type { BufferHandle, Candidate, ImageBuffer, Kernel, ParameterRange, Targ
 import type { Lowering, Operation } from "./operation.ts";
 import { type PackedBuffers, Packing } from "./packing.ts";
 import { type Border, SlotAllocator } from "./slots.ts";
-import { imageBytes, imageShape, quadBytes, quads, type Tensor } from "./tensor.ts";
+import { imageBytes, imageShape, quads, type Tensor } from "./tensor.ts";
 
 /** A graph made ready to run: dispatches in order, and the buffers they need. */
 export interface Plan {

@@ -1,5 +1,5 @@
 /** A value of a recorded graph. It holds no data; the plan gives it a place. */
-import type { ElementType } from "../../wgsl/mod.ts";
+import { type ElementType, quadBytes } from "../../wgsl/mod.ts";
 
 export type Shape = readonly number[];
 
@@ -49,11 +49,6 @@ export function sameShape(a: Shape, b: Shape): boolean {
 /** Channel quads of the physical layout: channels are padded to a multiple of 4. */
 export function quads(channels: number): number {
   return Math.ceil(channels / 4);
-}
-
-/** Bytes of four stored values. */
-export function quadBytes(elementType: ElementType = "f32"): number {
-  return elementType === "f16" ? 8 : 16;
 }
 
 /** Bytes of an activation with `halo` pixels around every image. */

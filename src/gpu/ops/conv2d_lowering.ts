@@ -7,7 +7,9 @@ import type { BoundEpilogue, Conv2dProblem } from "./conv2d_problem.ts";
 import { laneCandidates } from "./conv2d_lanes.ts";
 import { quadGroupCandidates, quadGroupWeightGradientCandidates } from "./conv2d_quad_groups.ts";
 import { type Axis, stripCandidates, type StripRequest } from "./conv2d_strip.ts";
+import { tileCandidates } from "./conv2d_tiles.ts";
 import { weightGradientCandidates } from "./conv2d_weight_gradient.ts";
+import { tiledGradientCandidates } from "./conv2d_weight_gradient_tiles.ts";
 
 export type { Conv2dProblem } from "./conv2d_problem.ts";
 
@@ -102,6 +104,7 @@ export function lowerConv2dBackwardWeight(
   if (!fillsQuads(problem)) return [directWeightGradientKernel(problem, io)];
   const candidates = [
     ...quadGroupWeightGradientCandidates(problem, io, target),
+    ...(target.software ? [] : tiledGradientCandidates(problem, io, target)),
     ...weightGradientCandidates(problem, io, target),
   ];
   return memory.choose(weightGradientKey(problem, io), candidates).lower(memory);
@@ -115,10 +118,11 @@ function tapKernels(
   return memory.choose(tapsKey(problem, request), tapCandidates(problem, request, target)).lower(memory);
 }
 
-/** The forms of a list of taps, the fastest by the cost model first. */
+/** The forms of a list of taps, the fastest by the cost models first; on software Vulkan a barrier is too slow. */
 function tapCandidates(problem: Conv2dProblem, request: StripRequest, target: Target): Candidate[] {
   return [
     ...quadGroupCandidates(problem, request, target),
+    ...(target.software ? [] : tileCandidates(problem, request, target)),
     ...laneCandidates(problem, request, target),
     ...stripCandidates(problem, request, target),
   ];

@@ -1,0 +1,71 @@
+/**
+ * An estimate of how long a tiled matrix product takes on a data-centre GPU, to rank tiles before any was measured.
+ *
+ * Sources: NVIDIA's H100 white paper (132 multiprocessors of 128 f32 lanes, of which 100 are counted on) and
+ * microbenchmarks of its caches; CUTLASS's account of a product's hierarchy of tiles.
+ */
+
+/** Multiprocessors; each issues 4 instructions of 32 lanes in a cycle. */
+const PROCESSORS = 100;
+const LANES = 32;
+const ISSUES = 4;
+
+/** Quads that workgroup memory delivers, and bytes from the second-level cache, in a cycle of a multiprocessor. */
+const SHARED_QUADS = 8;
+const CACHE_BYTES = 24;
+
+/** Subgroups of a multiprocessor that hide latency fully when each has many independent sums. */
+const HIDING_SUBGROUPS = 8;
+
+/** Cycles of a barrier and of turning to the next step, and of starting and ending a workgroup. */
+const STEP_CYCLES = 60;
+const WORKGROUP_CYCLES = 1500;
+
+export interface TiledProduct {
+  readonly workgroups: number;
+  readonly threads: number;
+  /** Of a workgroup. */
+  readonly steps: number;
+  /** Of one invocation and step: multiply-adds, and quads read from workgroup memory. */
+  readonly multiplyAdds: number;
+  readonly fragments: readonly Fragment[];
+  /** Of a workgroup and step, from memory. */
+  readonly loadedBytes: number;
+}
+
+/** Reads of workgroup memory: how many an invocation does, and how many different quads a subgroup asks for in each. */
+export interface Fragment {
+  readonly reads: number;
+  readonly distinct: number;
+}
+
+/** Cycles from the first workgroup's start to the last one's end. */
+export function productCycles(product: TiledProduct): number {
+  const { workgroups, threads, steps, multiplyAdds, fragments, loadedBytes } = product;
+  const subgroups = Math.ceil(threads / LANES);
+  const reads = fragments.reduce((sum, fragment) => sum + fragment.reads, 0);
+  const readCycles = fragments.reduce(
+    (sum, { reads, distinct }) => sum + reads * Math.ceil(distinct / SHARED_QUADS),
+    0,
+  );
+  const compute = subgroups * Math.max((multiplyAdds + reads) / ISSUES, readCycles);
+  const loads = loadedBytes / CACHE_BYTES;
+  const waves = Math.ceil(workgroups / PROCESSORS);
+  const hiding = Math.min(1, waves * subgroups / HIDING_SUBGROUPS);
+  return waves * (steps * (Math.max(compute, loads) + STEP_CYCLES) + WORKGROUP_CYCLES) / hiding;
+}
+
+/** Cycles to add the partial sums of `slices`, written and read once. */
+export function reductionCycles({ slices, bytes }: { readonly slices: number; readonly bytes: number }): number {
+  const latency = 500;
+  return 2 * slices * bytes / (PROCESSORS * CACHE_BYTES / 2) + slices * latency;
+}
+
+/** The best `count` of some forms by their cost; forms of equal `kind` count once. */
+export function bestForms<Form extends { readonly cost: number; readonly kind: string }>(
+  forms: readonly Form[],
+  count: number,
+): Form[] {
+  const sorted = [...forms].sort((a, b) => a.cost - b.cost);
+  return sorted.filter(({ kind }, i) => sorted.findIndex((other) => other.kind === kind) === i).slice(0, count);
+}

@@ -1,0 +1,199 @@
+/** Forward convolutions and input gradients as tiled matrix products in workgroup memory: the form for GPUs. */
+import {
+  channelQuads,
+  MAX_TILE_BYTES,
+  MAX_TILE_INVOCATIONS,
+  quadBytes,
+  type Tile,
+  tileBlocks,
+  tileBytes,
+  type TileConvolution,
+  tileSource,
+  tileThreads,
+  wgsl,
+  withElements,
+} from "../../wgsl/mod.ts";
+import type { BufferHandle, Candidate, Kernel, ScratchAllocator, Target } from "../graph/kernel.ts";
+import { type Conv2dProblem, parameterBinding } from "./conv2d_problem.ts";
+import type { Axis, StripRequest } from "./conv2d_strip.ts";
+import { bestForms, productCycles } from "./conv2d_tile_cost.ts";
+
+const CANDIDATES = 4;
+
+const PIXELS = [16, 32, 64, 128] as const;
+const CHANNELS = [4, 8, 16, 32, 64, 128] as const;
+const DEPTHS = [4, 8, 16] as const;
+/** Pixels by channels of an invocation: how often it uses what it reads against the registers it takes. */
+const THREAD_TILES = [[8, 8], [8, 4], [4, 4]] as const;
+/** Groups side by side are worth it up to so many channels in all. */
+const MAX_GROUPED_CHANNELS = 64;
+
+/** A tile and its name among the candidates: pixels x channels x depth. */
+export interface TileForm {
+  readonly name: string;
+  readonly tile: Tile;
+}
+
+/** The tiled forms of a convolution whose groups fill channel quads, best first. */
+export function tileCandidates(problem: Conv2dProblem, request: StripRequest, target: Target): Candidate[] {
+  return tileForms(problem, request).map(({ name, tile }) => ({
+    name,
+    lower: (memory) => tileKernels(problem, request, { tile, target, memory }),
+  }));
+}
+
+/** The tiles that should do best on a data-centre GPU, by an estimate of their time. */
+export function tileForms(problem: Conv2dProblem, request: StripRequest): TileForm[] {
+  const forms = tilesFor(problem, request).map((tile) => {
+    const cost = tileCycles(tileConvolution(problem, request, tile));
+    return { tile, cost, kind: `${tile.pixels}x${tile.channels}` };
+  });
+  return bestForms(forms, CANDIDATES).map(({ tile }) => ({ name: tileName(tile), tile }));
+}
+
+function tileName({ pixels, channels, depth, groups }: Tile): string {
+  return `tiles ${pixels}x${channels}x${depth}${groups > 1 ? ` of ${groups} groups` : ""}`;
+}
+
+/** The tiles that fit the convolution and every adapter's limits. */
+function tilesFor({ groups: allGroups }: Conv2dProblem, { write }: StripRequest): Tile[] {
+  const channelsAGroup = channelQuads(write) * 4 / allGroups;
+  const tiles: Tile[] = [];
+  for (const channels of CHANNELS) {
+    // Past the channels of a group lies nothing to compute.
+    if (channels >= 2 * channelsAGroup) continue;
+    const groupCounts = channels === channelsAGroup ? [1, 2, 4, 8, 16] : [1];
+    for (const groups of groupCounts) {
+      if (allGroups % groups !== 0 || (groups > 1 && groups * channels > MAX_GROUPED_CHANNELS)) continue;
+      for (const pixels of PIXELS) {
+        for (const depth of DEPTHS) {
+          for (const [threadPixels, threadChannels] of THREAD_TILES) {
+            if (threadChannels > channels) continue;
+            const tile = { pixels, channels, depth, groups, threadPixels, threadChannels };
+            if (fits(tile)) tiles.push(tile);
+          }
+        }
+      }
+    }
+  }
+  return tiles;
+}
+
+/** Within the limits, a subgroup or more, and loads of pixels that divide among the invocations. */
+function fits(tile: Tile): boolean {
+  const { threads } = tileThreads(tile);
+  const tileColumns = tile.groups * tile.depth / 4;
+  return threads >= 32 && threads <= MAX_TILE_INVOCATIONS && tileBytes(tile) <= MAX_TILE_BYTES &&
+    threads % tileColumns === 0 && tile.pixels * tileColumns % threads === 0;
+}
+
+function tileCycles(convolution: TileConvolution): number {
+  const { tile, batch, rows, columns, input, weightType } = convolution;
+  const { threads, columns: threadColumns, quads } = tileThreads(tile);
+  const { blocks, steps, stepQuads } = tileBlocks(convolution);
+  const depthQuads = tile.depth / 4;
+  return productCycles({
+    workgroups: Math.ceil(batch * rows * columns / tile.pixels) * blocks,
+    threads,
+    steps,
+    multiplyAdds: tile.threadPixels * tile.threadChannels * tile.depth,
+    fragments: [
+      // Invocations of a subgroup in one row and group read the same pixel.
+      { reads: tile.threadPixels * depthQuads, distinct: Math.max(1, 32 / threadColumns) * tile.groups },
+      { reads: quads * tile.depth, distinct: Math.min(32, threadColumns) },
+    ],
+    loadedBytes: tile.pixels * tile.groups * depthQuads * quadBytes(input.elementType) +
+      stepQuads * quadBytes(weightType),
+  });
+}
+
+/** Packs the weights, then one dispatch. */
+export function tileKernels(
+  problem: Conv2dProblem,
+  request: StripRequest,
+  { tile, target, memory }: { readonly tile: Tile; readonly target: Target; readonly memory: ScratchAllocator },
+): Kernel[] {
+  const { read, write, epilogue, label, rows, columns } = request;
+  const convolution = tileConvolution(problem, request, tile);
+  const { blocks, blockQuads } = tileBlocks(convolution);
+  const packed = memory.packed(`${label} weights`, blocks * blockQuads * quadBytes(convolution.weightType));
+  const { code, workgroups } = tileSource(convolution, { maxWorkgroups: target.maxWorkgroupsPerDimension });
+  return [packKernel(problem, request, { convolution, packed }), {
+    label: `${label} ${read.channels}->${write.channels} at ${rows.count}x${columns.count}`,
+    code,
+    bindings: [
+      { buffer: read.buffer, access: "read" },
+      { buffer: packed, access: "read" },
+      { buffer: write.buffer, access: "read_write" },
+      ...(epilogue?.bindings ?? []),
+    ],
+    workgroups,
+  }];
+}
+
+function tileConvolution({ batch, groups }: Conv2dProblem, request: StripRequest, tile: Tile): TileConvolution {
+  const { read, write, inputStep, epilogue } = request;
+  const [rows, columns] = [ascending(request.rows), ascending(request.columns)];
+  return {
+    input: read,
+    output: write,
+    batch,
+    rows: rows.count,
+    columns: columns.count,
+    inputStep,
+    outputStep: rows.step,
+    outputY: rows.start,
+    outputX: columns.start,
+    dy: rows.taps,
+    dx: columns.taps,
+    groups,
+    weightType: read.elementType ?? "f32",
+    tile,
+    epilogue,
+  };
+}
+
+/** The same axis with its taps in ascending order. */
+function ascending(axis: Axis): Axis {
+  const { taps, first, tapStep } = axis;
+  if (taps.length < 2 || taps[0] < taps[1]) return axis;
+  return { ...axis, taps: taps.toReversed(), first: first + (taps.length - 1) * tapStep, tapStep: -tapStep };
+}
+
+function packKernel(
+  { outputChannels, inputChannels, groups, kernelHeight, kernelWidth }: Conv2dProblem,
+  request: StripRequest,
+  { convolution, packed }: { readonly convolution: TileConvolution; readonly packed: BufferHandle },
+): Kernel {
+  const { weightType, tile } = convolution;
+  const { inputQuads, blocks, blockQuads, blocksAGroup } = tileBlocks(convolution);
+  const { quads, groupColumns } = tileThreads(tile);
+  const [rows, columns] = [ascending(request.rows), ascending(request.columns)];
+  return {
+    label: "conv2d pack tiles",
+    code: withElements(wgsl.packTiles, weightType),
+    constants: {
+      OUT: outputChannels,
+      IN: inputChannels,
+      GROUPS: groups,
+      KERNEL_HEIGHT: kernelHeight,
+      KERNEL_WIDTH: kernelWidth,
+      TRANSPOSED: request.transposed ? 1 : 0,
+      TAP_ROWS: rows.taps.length,
+      TAP_COLUMNS: columns.taps.length,
+      KY_START: rows.first,
+      KY_STEP: rows.tapStep,
+      KX_START: columns.first,
+      KX_STEP: columns.tapStep,
+      INPUT_QUADS: inputQuads,
+      BLOCK_QUADS: blockQuads,
+      BLOCKS_A_GROUP: blocksAGroup,
+      TILE_GROUPS: tile.groups,
+      THREAD_QUADS: quads,
+      GROUP_COLUMNS: groupColumns,
+    },
+    bindings: [parameterBinding(request.weight, "read"), { buffer: packed, access: "read_write" }],
+    workgroups: [Math.ceil(blockQuads / 64), blocks, 1],
+    parametersOnly: true,
+  };
+}
