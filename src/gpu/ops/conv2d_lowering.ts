@@ -29,10 +29,16 @@ export function conv2dHalos(problem: Conv2dProblem): { readonly input: number; r
   return { input, dOutput: Math.max(0, ...reaches) };
 }
 
+interface ForwardBuffers {
+  readonly input: ImageBuffer;
+  readonly weight: ParameterRange;
+  readonly output: ImageBuffer;
+}
+
 /** y of x and w; writes the interior of the output. An epilogue needs `fillsQuads`. */
 export function lowerConv2d(
   problem: Conv2dProblem,
-  io: { readonly input: ImageBuffer; readonly weight: ParameterRange; readonly output: ImageBuffer },
+  io: ForwardBuffers,
   target: Target,
   memory: ScratchAllocator,
   epilogue?: BoundEpilogue,
@@ -41,25 +47,39 @@ export function lowerConv2d(
   if (!fillsQuads(problem)) {
     return [directKernel("conv2d direct", wgsl.conv2dDirect, { problem, read: input, weight, write: output }, output)];
   }
-  const { padding, kernelHeight, kernelWidth, stride } = problem;
+  return tapKernels(problem, forwardRequest(problem, io, epilogue), { target, memory });
+}
+
+/** A forward convolution as a list of taps. */
+export function forwardRequest(
+  { padding, kernelHeight, kernelWidth, stride, outputHeight, outputWidth }: Conv2dProblem,
+  { input, weight, output }: ForwardBuffers,
+  epilogue?: BoundEpilogue,
+): StripRequest {
   const taps = (count: number) => Array.from({ length: count }, (_, k) => k - padding);
-  return tapKernels(problem, {
+  return {
     label: `conv2d ${kernelHeight}x${kernelWidth}`,
     read: input,
     write: output,
     weight,
     transposed: false,
-    rows: { count: problem.outputHeight, start: 0, step: 1, first: 0, taps: taps(kernelHeight), tapStep: 1 },
-    columns: { count: problem.outputWidth, start: 0, step: 1, first: 0, taps: taps(kernelWidth), tapStep: 1 },
+    rows: { count: outputHeight, start: 0, step: 1, first: 0, taps: taps(kernelHeight), tapStep: 1 },
+    columns: { count: outputWidth, start: 0, step: 1, first: 0, taps: taps(kernelWidth), tapStep: 1 },
     inputStep: stride,
     epilogue,
-  }, { target, memory });
+  };
+}
+
+interface BackwardInputBuffers {
+  readonly dOutput: ImageBuffer;
+  readonly weight: ParameterRange;
+  readonly dInput: ImageBuffer;
 }
 
 /** dx of dy and w; writes the interior of dInput. */
 export function lowerConv2dBackwardInput(
   problem: Conv2dProblem,
-  io: { readonly dOutput: ImageBuffer; readonly weight: ParameterRange; readonly dInput: ImageBuffer },
+  io: BackwardInputBuffers,
   target: Target,
   memory: ScratchAllocator,
 ): Kernel[] {
@@ -70,28 +90,36 @@ export function lowerConv2dBackwardInput(
       directKernel(label, wgsl.conv2dDirectBackwardInput, { problem, read: dOutput, weight, write: dInput }, dInput),
     ];
   }
-  const { kernelHeight, kernelWidth } = problem;
-  const rowPhases = phases(problem.inputHeight, kernelHeight, problem);
-  const columnPhases = phases(problem.inputWidth, kernelWidth, problem);
-  const untouched = [...rowPhases, ...columnPhases].some((phase) => phase.taps.length === 0);
+  const { requests, untouched } = backwardInputRequests(problem, io);
   return [
     // Pixels that no output depends on have a gradient of 0.
     ...(untouched ? [clearKernel(dInput, problem.batch)] : []),
-    ...rowPhases.flatMap((rows) =>
-      columnPhases.flatMap((columns) =>
-        rows.taps.length === 0 || columns.taps.length === 0 ? [] : tapKernels(problem, {
-          label: `conv2d_backward_input ${kernelHeight}x${kernelWidth}`,
-          read: dOutput,
-          write: dInput,
-          weight,
-          transposed: true,
-          rows,
-          columns,
-          inputStep: 1,
-        }, { target, memory })
-      )
-    ),
+    ...requests.flatMap((request) => tapKernels(problem, request, { target, memory })),
   ];
+}
+
+/** The phases of an input gradient, and whether they leave pixels out. */
+export function backwardInputRequests(
+  problem: Conv2dProblem,
+  { dOutput, weight, dInput }: BackwardInputBuffers,
+): { readonly requests: readonly StripRequest[]; readonly untouched: boolean } {
+  const { kernelHeight, kernelWidth, inputHeight, inputWidth } = problem;
+  const rowPhases = phases(inputHeight, kernelHeight, problem);
+  const columnPhases = phases(inputWidth, kernelWidth, problem);
+  const hasTaps = ({ taps }: Axis) => taps.length > 0;
+  const requests = rowPhases.filter(hasTaps).flatMap((rows) =>
+    columnPhases.filter(hasTaps).map((columns) => ({
+      label: `conv2d_backward_input ${kernelHeight}x${kernelWidth}`,
+      read: dOutput,
+      write: dInput,
+      weight,
+      transposed: true,
+      rows,
+      columns,
+      inputStep: 1,
+    }))
+  );
+  return { requests, untouched: ![...rowPhases, ...columnPhases].every(hasTaps) };
 }
 
 /** dw of x and dy, as OIHW; overwrites. */
