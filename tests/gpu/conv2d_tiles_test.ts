@@ -154,6 +154,9 @@ for (const name of STORED_AS_F16) {
   });
 }
 
+/** Bytes of every image's buffer behind the image, which no kernel may write. */
+const PAST_THE_END = 65536;
+
 async function check(options: Case, type: ElementType): Promise<void> {
   const device = await testDevice();
   const target: Target = { ...device.target, software: false };
@@ -171,7 +174,7 @@ async function check(options: Case, type: ElementType): Promise<void> {
       const [, height, width, channels] = shape;
       const layout = { height, width, channels, halo, elementType: type };
       const quads = batch * (height + 2 * halo) * (width + 2 * halo) * channelQuads(layout);
-      return { ...layout, buffer: runner.allocate(label, quads * quadBytes(type)) };
+      return { ...layout, buffer: runner.allocate(label, quads * quadBytes(type) + PAST_THE_END) };
     };
     const parameter = (label: string): ParameterRange => ({
       buffer: runner.allocate(label, w.length * 4),
@@ -202,8 +205,17 @@ async function check(options: Case, type: ElementType): Promise<void> {
       ...requests.flatMap((request) => tileKernels(problem, request, { tile, target, memory: runner })),
       ...tiledGradientKernels(problem, { input, dOutput, dWeight }, { gradient, memory: runner }),
     ]);
-    const logical = async ({ buffer, halo }: ImageBuffer, shape: readonly number[]) =>
-      toLogical(numbers(await runner.read(buffer), type), shape, halo);
+    const logical = async ({ buffer, halo }: ImageBuffer, shape: readonly number[]) => {
+      const values = numbers(await runner.read(buffer), type);
+      const pixels = batch * shape[1] * shape[2];
+      // The border of the image and what lies past its end still hold the NaN they were given.
+      const written = Array.from(values).filter((value) => !Number.isNaN(value)).length;
+      assertEquals(
+        written,
+        buffer === dInput.buffer && untouched ? values.length : pixels * Math.ceil(shape[3] / 4) * 4,
+      );
+      return toLogical(values, shape, halo);
+    };
     const tolerance = type === "f32" ? 1e-6 : 1e-3;
     assertClose(await logical(output, shapes.output), reference(problem, x, w), { tolerance, what: "output" });
     const dx = conv2dBackwardInput(problem, dy, w);
