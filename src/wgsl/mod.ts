@@ -67,7 +67,9 @@ export {
 } from "./conv2d/quad_groups.ts";
 export { stripBlockQuads, type StripConvolution, type StripEpilogue, stripSource } from "./conv2d/strip.ts";
 export { MAX_TILE_BYTES, MAX_TILE_INVOCATIONS } from "./conv2d/tile_memory.ts";
-export { type Tile, tileBlocks, tileBytes, type TileConvolution, tileSource, tileThreads } from "./conv2d/tiles.ts";
+export { type Tile, tileBytes, type TileConvolution, tileExtents, tileThreads } from "./conv2d/tile_convolution.ts";
+export { tileSlicesSource } from "./conv2d/tile_slices.ts";
+export { tileSource } from "./conv2d/tiles.ts";
 export { type LaneWeightGradient, laneWeightGradientSource } from "./conv2d/weight_gradient_lanes.ts";
 export {
   tileCounts,

@@ -31,6 +31,8 @@ interface Case {
   readonly groups?: number;
   /** pixels, channels, depth, pixels and channels of a thread, groups. */
   readonly tile: readonly [number, number, number, number, number, number?];
+  /** Steps of a slice of the sums; default: there is one slice. */
+  readonly tileSteps?: number;
   /** outputs, inputs, depth, outputs and inputs of a thread, groups. */
   readonly gradientTile: readonly [number, number, number, number, number, number?];
   readonly sliceSteps: number;
@@ -53,6 +55,7 @@ const CASES = {
     stride: 2,
     padding: 1,
     tile: [32, 16, 16, 4, 4],
+    tileSteps: 5,
     gradientTile: [16, 48, 16, 4, 4],
     sliceSteps: 1,
   },
@@ -111,6 +114,7 @@ const CASES = {
     padding: 1,
     groups: 8,
     tile: [64, 8, 4, 8, 8, 4],
+    tileSteps: 4,
     gradientTile: [8, 72, 8, 8, 8, 2],
     sliceSteps: 4,
   },
@@ -154,6 +158,9 @@ for (const name of STORED_AS_F16) {
   });
 }
 
+/** More than any sum has. */
+const ALL_STEPS = 1000;
+
 /** Bytes of every image's buffer behind the image, which no kernel may write. */
 const PAST_THE_END = 65536;
 
@@ -192,7 +199,8 @@ async function check(options: Case, type: ElementType): Promise<void> {
     runner.write(weight.buffer, w);
     const { requests, untouched } = backwardInputRequests(problem, { dOutput, weight, dInput });
     if (untouched) runner.write(dInput.buffer, new Uint8Array(dInput.buffer.bytes));
-    const tile = tileOf(options.tile);
+    const schedule = { tile: tileOf(options.tile), sliceSteps: options.tileSteps ?? ALL_STEPS };
+    const context = { schedule, target, memory: runner };
     const gradient = {
       ...problem,
       input,
@@ -201,8 +209,8 @@ async function check(options: Case, type: ElementType): Promise<void> {
       sliceSteps: options.sliceSteps,
     };
     await runner.run([
-      ...tileKernels(problem, forwardRequest(problem, { input, weight, output }), { tile, target, memory: runner }),
-      ...requests.flatMap((request) => tileKernels(problem, request, { tile, target, memory: runner })),
+      ...tileKernels(problem, forwardRequest(problem, { input, weight, output }), context),
+      ...requests.flatMap((request) => tileKernels(problem, request, context)),
       ...tiledGradientKernels(problem, { input, dOutput, dWeight }, { gradient, memory: runner }),
     ]);
     const logical = async ({ buffer, halo }: ImageBuffer, shape: readonly number[]) => {
@@ -227,7 +235,12 @@ async function check(options: Case, type: ElementType): Promise<void> {
   }
 }
 
-Deno.test("an epilogue of the tiles reads an image of another halo, and vectors", async () => {
+for (const sliceSteps of [ALL_STEPS, 3]) {
+  const where = sliceSteps === ALL_STEPS ? "the tiles" : "the tiles' slices";
+  Deno.test(`an epilogue of ${where} reads an image of another halo, and vectors`, () => checkEpilogue(sliceSteps));
+}
+
+async function checkEpilogue(sliceSteps: number): Promise<void> {
   const device = await testDevice();
   const target: Target = { ...device.target, software: false };
   const shape = [2, 7, 5, 24];
@@ -257,16 +270,16 @@ Deno.test("an epilogue of the tiles reads an image of another halo, and vectors"
       vectors: (c) => [`scales[${c}]`],
       expression: "max(fma(value, v0, e0), vec4<f32>())",
     };
-    const tile = tileOf([32, 16, 16, 4, 8]);
+    const schedule = { tile: tileOf([32, 16, 16, 4, 8]), sliceSteps };
     const request = forwardRequest(problem, { input, weight, output }, epilogue);
-    await runner.run(tileKernels(problem, request, { tile, target, memory: runner }));
+    await runner.run(tileKernels(problem, request, { schedule, target, memory: runner }));
     const expected = reference(problem, x, w).map((value, i) => Math.max(0, value * scales[i % 24] + added[i]));
     const actual = toLogical(new Float32Array(await runner.read(output.buffer)), shape, 0);
     assertClose(actual, expected, { tolerance: 1e-6, what: "output" });
   } finally {
     runner.close();
   }
-});
+}
 
 Deno.test("tileKernels() folds a grid that is longer than an axis may be", async () => {
   const device = await testDevice();
@@ -287,7 +300,8 @@ Deno.test("tileKernels() folds a grid that is longer than an axis may be", async
     runner.write(input.buffer, x);
     runner.write(weight.buffer, w);
     const request = forwardRequest(problem, { input, weight, output });
-    const kernels = tileKernels(problem, request, { tile: tileOf([32, 16, 4, 4, 4]), target, memory: runner });
+    const schedule = { tile: tileOf([32, 16, 4, 4, 4]), sliceSteps: ALL_STEPS };
+    const kernels = tileKernels(problem, request, { schedule, target, memory: runner });
     assertEquals(kernels[1].workgroups, [3, 3, 1]);
     await runner.run(kernels);
     const actual = new Float32Array(await runner.read(output.buffer));
@@ -317,7 +331,7 @@ Deno.test("tileForms() and tiledGradientForms() keep to every adapter's limits a
   ];
   for (const problem of problems) {
     const { input, output, weight } = places(problem);
-    const forms = tileForms(problem, forwardRequest(problem, { input, weight, output }));
+    const forms = tileForms(problem, forwardRequest(problem, { input, weight, output }), target);
     assert(forms.length > 0);
     assertEquals(new Set(forms.map(({ name }) => name)).size, forms.length);
     for (const { name, tile } of forms) {

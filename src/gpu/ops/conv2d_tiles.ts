@@ -5,18 +5,19 @@ import {
   MAX_TILE_INVOCATIONS,
   quadBytes,
   type Tile,
-  tileBlocks,
   tileBytes,
   type TileConvolution,
+  tileExtents,
+  tileSlicesSource,
   tileSource,
   tileThreads,
   wgsl,
   withElements,
 } from "../../wgsl/mod.ts";
-import type { BufferHandle, Candidate, Kernel, ScratchAllocator, Target } from "../graph/kernel.ts";
+import type { Binding, BufferHandle, Candidate, Kernel, ScratchAllocator, Target } from "../graph/kernel.ts";
 import { type Conv2dProblem, parameterBinding } from "./conv2d_problem.ts";
 import type { Axis, StripRequest } from "./conv2d_strip.ts";
-import { bestForms, productCycles } from "./conv2d_tile_cost.ts";
+import { bestForms, productCycles, reductionCycles } from "./conv2d_tile_cost.ts";
 
 const CANDIDATES = 4;
 
@@ -25,34 +26,45 @@ const CHANNELS = [4, 8, 16, 32, 64, 128] as const;
 const DEPTHS = [4, 8, 16] as const;
 /** Pixels by channels of an invocation: how often it uses what it reads against the registers it takes. */
 const THREAD_TILES = [[8, 8], [8, 4], [4, 4]] as const;
+/** Of the sums of an output. */
+const MAX_SLICES = 64;
 /** Groups side by side are worth it up to so many channels in all. */
 const MAX_GROUPED_CHANNELS = 64;
 
-/** A tile and its name among the candidates: pixels x channels x depth. */
-export interface TileForm {
+/** How a convolution is computed in tiles, and its name among the candidates: pixels x channels x depth. */
+export interface TileForm extends TileSchedule {
   readonly name: string;
+}
+
+/** A tile, and how many of the steps along its sums a workgroup does: with fewer than all, slices are added later. */
+export interface TileSchedule {
   readonly tile: Tile;
+  readonly sliceSteps: number;
 }
 
 /** The tiled forms of a convolution whose groups fill channel quads, best first. */
 export function tileCandidates(problem: Conv2dProblem, request: StripRequest, target: Target): Candidate[] {
-  return tileForms(problem, request).map(({ name, tile }) => ({
+  return tileForms(problem, request, target).map(({ name, ...schedule }) => ({
     name,
-    lower: (memory) => tileKernels(problem, request, { tile, target, memory }),
+    lower: (memory) => tileKernels(problem, request, { schedule, target, memory }),
   }));
 }
 
-/** The tiles that should do best on a data-centre GPU, by an estimate of their time. */
-export function tileForms(problem: Conv2dProblem, request: StripRequest): TileForm[] {
+/** The forms that should do best on a data-centre GPU, by an estimate of their time. */
+export function tileForms(problem: Conv2dProblem, request: StripRequest, target: Target): TileForm[] {
   const forms = tilesFor(problem, request).map((tile) => {
-    const cost = tileCycles(tileConvolution(problem, request, tile));
-    return { tile, cost, kind: `${tile.pixels}x${tile.channels}` };
+    const { sliceSteps, cost } = bestSlices(tileConvolution(problem, request, { tile, sliceSteps: 1 }), target);
+    return { tile, sliceSteps, cost, kind: `${tile.pixels}x${tile.channels}` };
   });
-  return bestForms(forms, CANDIDATES).map(({ tile }) => ({ name: tileName(tile), tile }));
+  return bestForms(forms, CANDIDATES).map(({ tile, sliceSteps }) => {
+    const { steps } = tileExtents(tileConvolution(problem, request, { tile, sliceSteps }));
+    return { name: tileName(tile, Math.ceil(steps / sliceSteps)), tile, sliceSteps };
+  });
 }
 
-function tileName({ pixels, channels, depth, groups }: Tile): string {
-  return `tiles ${pixels}x${channels}x${depth}${groups > 1 ? ` of ${groups} groups` : ""}`;
+function tileName({ pixels, channels, depth, groups }: Tile, slices: number): string {
+  return `tiles ${pixels}x${channels}x${depth}` + (groups > 1 ? ` of ${groups} groups` : "") +
+    (slices > 1 ? ` in ${slices} slices` : "");
 }
 
 /** The tiles that fit the convolution and every adapter's limits. */
@@ -87,51 +99,77 @@ function fits(tile: Tile): boolean {
     threads % tileColumns === 0 && tile.pixels * tileColumns % threads === 0;
 }
 
+/** Slices fill the GPU where the pixels do not, at the cost of writing and adding them; they are one binding. */
+function bestSlices(convolution: TileConvolution, target: Target): { sliceSteps: number; cost: number } {
+  const { steps, partialQuads } = tileExtents(convolution);
+  const bindable = Math.floor(target.maxStorageBindingBytes / (partialQuads * 16));
+  let best = { sliceSteps: steps, cost: tileCycles({ ...convolution, sliceSteps: steps }) };
+  for (let wanted = 2; wanted <= Math.min(steps, bindable, MAX_SLICES); wanted *= 2) {
+    const sliceSteps = Math.ceil(steps / wanted);
+    const slices = Math.ceil(steps / sliceSteps);
+    const cost = tileCycles({ ...convolution, sliceSteps }) + reductionCycles({ slices, bytes: partialQuads * 16 });
+    if (cost < best.cost) best = { sliceSteps, cost };
+  }
+  return best;
+}
+
 function tileCycles(convolution: TileConvolution): number {
-  const { tile, batch, rows, columns, input, weightType } = convolution;
-  const { threads, columns: threadColumns, quads } = tileThreads(tile);
-  const { blocks, steps, stepQuads } = tileBlocks(convolution);
+  const { tile, input, weightType, sliceSteps } = convolution;
+  const { threads, columns, quads } = tileThreads(tile);
+  const { tiles, steps, stepQuads } = tileExtents(convolution);
   const depthQuads = tile.depth / 4;
   return productCycles({
-    workgroups: Math.ceil(batch * rows * columns / tile.pixels) * blocks,
+    workgroups: tiles * Math.ceil(steps / sliceSteps),
     threads,
-    steps,
+    steps: sliceSteps,
     multiplyAdds: tile.threadPixels * tile.threadChannels * tile.depth,
     fragments: [
       // Invocations of a subgroup in one row and group read the same pixel.
-      { reads: tile.threadPixels * depthQuads, distinct: Math.max(1, 32 / threadColumns) * tile.groups },
-      { reads: quads * tile.depth, distinct: Math.min(32, threadColumns) },
+      { reads: tile.threadPixels * depthQuads, distinct: Math.max(1, 32 / columns) * tile.groups },
+      { reads: quads * tile.depth, distinct: Math.min(32, columns) },
     ],
     loadedBytes: tile.pixels * tile.groups * depthQuads * quadBytes(input.elementType) +
       stepQuads * quadBytes(weightType),
   });
 }
 
-/** Packs the weights, then one dispatch. */
+/** Packs the weights, then one dispatch, or with slices two. */
 export function tileKernels(
   problem: Conv2dProblem,
   request: StripRequest,
-  { tile, target, memory }: { readonly tile: Tile; readonly target: Target; readonly memory: ScratchAllocator },
+  context: { readonly schedule: TileSchedule; readonly target: Target; readonly memory: ScratchAllocator },
 ): Kernel[] {
-  const { read, write, epilogue, label, rows, columns } = request;
-  const convolution = tileConvolution(problem, request, tile);
-  const { blocks, blockQuads } = tileBlocks(convolution);
-  const packed = memory.packed(`${label} weights`, blocks * blockQuads * quadBytes(convolution.weightType));
-  const { code, workgroups } = tileSource(convolution, { maxWorkgroups: target.maxWorkgroupsPerDimension });
-  return [packKernel(problem, request, { convolution, packed }), {
-    label: `${label} ${read.channels}->${write.channels} at ${rows.count}x${columns.count}`,
-    code,
+  const { read, write, rows, columns } = request;
+  const { schedule, target, memory } = context;
+  const convolution = tileConvolution(problem, request, schedule);
+  const { blocks, blockQuads, steps, partialQuads } = tileExtents(convolution);
+  const packed = memory.packed(`${request.label} weights`, blocks * blockQuads * quadBytes(convolution.weightType));
+  const slices = Math.ceil(steps / schedule.sliceSteps);
+  const limits = { maxWorkgroups: target.maxWorkgroupsPerDimension };
+  const label = `${request.label} ${read.channels}->${write.channels} at ${rows.count}x${columns.count}`;
+  const epilogue = request.epilogue?.bindings ?? [];
+  const output: Binding = { buffer: write.buffer, access: "read_write" };
+  const partials = slices > 1 ? memory.scratch(`${request.label} partials`, slices * partialQuads * 16) : undefined;
+  const product: Kernel = {
+    label,
+    ...tileSource(convolution, limits),
     bindings: [
       { buffer: read.buffer, access: "read" },
       { buffer: packed, access: "read" },
-      { buffer: write.buffer, access: "read_write" },
-      ...(epilogue?.bindings ?? []),
+      ...(partials ? [{ buffer: partials, access: "read_write" } as const] : [output, ...epilogue]),
     ],
-    workgroups,
-  }];
+  };
+  const pack = packKernel(problem, request, { convolution, packed });
+  if (!partials) return [pack, product];
+  const bindings: readonly Binding[] = [{ buffer: partials, access: "read" }, output, ...epilogue];
+  return [pack, product, { label: `${label} add slices`, ...tileSlicesSource(convolution, limits), bindings }];
 }
 
-function tileConvolution({ batch, groups }: Conv2dProblem, request: StripRequest, tile: Tile): TileConvolution {
+function tileConvolution(
+  { batch, groups }: Conv2dProblem,
+  request: StripRequest,
+  { tile, sliceSteps }: TileSchedule,
+): TileConvolution {
   const { read, write, inputStep, epilogue } = request;
   const [rows, columns] = [ascending(request.rows), ascending(request.columns)];
   return {
@@ -149,6 +187,7 @@ function tileConvolution({ batch, groups }: Conv2dProblem, request: StripRequest
     groups,
     weightType: read.elementType ?? "f32",
     tile,
+    sliceSteps,
     epilogue,
   };
 }
@@ -166,7 +205,7 @@ function packKernel(
   { convolution, packed }: { readonly convolution: TileConvolution; readonly packed: BufferHandle },
 ): Kernel {
   const { weightType, tile } = convolution;
-  const { inputQuads, blocks, blockQuads, blocksAGroup } = tileBlocks(convolution);
+  const { inputQuads, blocks, blockQuads, blocksAGroup } = tileExtents(convolution);
   const { quads, groupColumns } = tileThreads(tile);
   const [rows, columns] = [ascending(request.rows), ascending(request.columns)];
   return {

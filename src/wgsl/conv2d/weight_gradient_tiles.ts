@@ -1,7 +1,7 @@
 import { enableElements, storedType, widened } from "../element_type.ts";
 import { channelQuads, type ImageLayout } from "../layout.ts";
 import { loadSlots, quadArray } from "./tile_memory.ts";
-import { pixelAt } from "./tiles.ts";
+import { pixelAt } from "./tile_convolution.ts";
 
 /** What a workgroup sums of a weight gradient, and how it is divided among its invocations. */
 export interface GradientTile {
