@@ -5,6 +5,7 @@ import {
   type Graph,
   type Plan,
   planGraph,
+  type PlanOptions,
   type Precision,
   ReadBackRing,
   type Target,
@@ -26,9 +27,11 @@ export interface RunInputs {
   readonly subgroupSize?: number;
   /** Plan for storage bindings of at most this size; default: the adapter's. */
   readonly storageBindingBytes?: number;
+  /** How forms are chosen; default: the first candidates. */
+  readonly choose?: PlanOptions["choose"];
 }
 
-type PlanInputs = Pick<RunInputs, "keep" | "software" | "subgroupSize" | "storageBindingBytes">;
+type PlanInputs = Pick<RunInputs, "keep" | "software" | "subgroupSize" | "storageBindingBytes" | "choose">;
 
 export interface RunOutputs {
   readonly values: ReadonlyMap<Tensor, Float32Array>;
@@ -94,7 +97,7 @@ export class GraphSession {
   /** Plans the graph and fills its working buffers with NaN. */
   static async open(
     graph: Graph,
-    { keep, software, subgroupSize, storageBindingBytes }: PlanInputs,
+    { keep, software, subgroupSize, storageBindingBytes, choose }: PlanInputs,
   ): Promise<GraphSession> {
     const device = await testDevice();
     const target: Target = {
@@ -103,7 +106,7 @@ export class GraphSession {
       subgroupSize: subgroupSize ?? device.target.subgroupSize,
       maxStorageBindingBytes: storageBindingBytes ?? device.target.maxStorageBindingBytes,
     };
-    const plan = planGraph(graph, { target, keep });
+    const plan = planGraph(graph, { target, keep, choose });
     const variables = new Variables(device, plan);
     try {
       const execution = await Execution.create(device, plan, { variables, repack: true });

@@ -52,6 +52,16 @@ export interface Candidate {
   lower(memory: ScratchAllocator): Kernel[];
 }
 
+/** What an operation leaves to the plan to choose. */
+export interface Question {
+  /** Names all that decides the candidates' kernels, so that equal keys may share an answer. */
+  readonly key: string;
+  /** At least one; the first is the cost model's. */
+  readonly candidates: readonly Candidate[];
+  /** Whether kernels that read parameters alone run every step. */
+  readonly repack: boolean;
+}
+
 /** Where an operation's scratch buffers come from, and which of its forms it takes. */
 export interface ScratchAllocator {
   /** Holds its content within one operation; other operations reuse it. */

@@ -2,7 +2,7 @@ import { quadBytes } from "../../wgsl/mod.ts";
 import { MemoryLimitError } from "../errors.ts";
 import { fuseOperations } from "./fuse.ts";
 import type { Graph } from "./graph.ts";
-import type { BufferHandle, Candidate, ImageBuffer, Kernel, ParameterRange, Target } from "./kernel.ts";
+import type { BufferHandle, Candidate, ImageBuffer, Kernel, ParameterRange, Question, Target } from "./kernel.ts";
 import type { Lowering, Operation } from "./operation.ts";
 import { type PackedBuffers, Packing } from "./packing.ts";
 import { type Border, SlotAllocator } from "./slots.ts";
@@ -32,6 +32,8 @@ export interface PlanOptions {
   readonly keep?: readonly Tensor[];
   /** Upper bound of `totalBytes`. */
   readonly memoryBudget?: number;
+  /** Picks the forms of operations; default: the first candidate. */
+  readonly choose?: (question: Question) => Candidate;
 }
 
 /**
@@ -129,8 +131,11 @@ class Planner implements Lowering {
     return handle;
   }
 
-  choose(_key: string, candidates: readonly Candidate[]): Candidate {
-    return candidates[0];
+  choose(key: string, candidates: readonly Candidate[]): Candidate {
+    // Training packs the weights anew every step, which another form may be worth.
+    const repack = this.#graph.options.training;
+    const question = { key: `${repack ? "training" : "inference"} ${key}`, candidates, repack };
+    return this.#options.choose?.(question) ?? candidates[0];
   }
 
   #handle(label: string, bytes: number): BufferHandle {

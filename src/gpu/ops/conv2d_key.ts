@@ -41,7 +41,8 @@ function axisKey({ count, start, step, first, tapStep, taps }: Axis): string {
 
 /** An epilogue's images have the size of the output, but halos of their own. */
 function epilogueKey({ inputs, declarations, vectors, expression }: BoundEpilogue): string {
+  const bound = declarations.map((text) => text.replace(/;$/, ""));
   const values = vectors("c").map((value, i) => `v${i} = ${value}`);
   const images = inputs.map(({ halo }, i) => `e${i} +${halo}`);
-  return `then ${[...declarations, ...values, ...images, expression].join("; ")}`;
+  return `then ${[...bound, ...values, ...images, expression].join("; ")}`;
 }

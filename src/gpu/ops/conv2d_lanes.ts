@@ -1,8 +1,9 @@
 /** Forward convolutions and input gradients with output channels spread over the lanes of a subgroup. */
 import { channelQuads, lanePartQuads, laneSource, type LaneTile, laneWindow, wgsl } from "../../wgsl/mod.ts";
 import type { Binding, Candidate, Kernel, ScratchAllocator, Target } from "../graph/kernel.ts";
+import { cheapest, type Costed } from "./cheapest.ts";
 import { type Conv2dProblem, parameterBinding } from "./conv2d_problem.ts";
-import type { StripRequest } from "./conv2d_strip.ts";
+import type { Axis, StripRequest } from "./conv2d_strip.ts";
 
 /** Nanoseconds on lavapipe at 512 bits, for one subgroup; their ratios pick the tile. */
 const COSTS = { storageLoad: 88, uniformLoad: 25, multiplyAdd: 0.36, store: { 1: 41, 2: 55, 4: 80 } } as const;
@@ -23,13 +24,14 @@ interface LaneForm {
 
 /** None where lanes would lie idle. */
 export function laneCandidates(problem: Conv2dProblem, request: StripRequest, target: Target): Candidate[] {
-  const form = target.software && target.subgroupSize > 0 ? laneForm(problem, request, target) : undefined;
-  if (!form) return [];
-  const { height, width, channels } = form.tile;
-  return [{
-    name: `lanes ${height}x${width}x${channels}`,
-    lower: (memory) => laneKernels(problem, request, { form, target, memory }),
-  }];
+  if (!target.software || target.subgroupSize === 0) return [];
+  return cheapest(laneForms(problem, request, target)).map((form) => {
+    const { height, width, channels } = form.tile;
+    return {
+      name: `lanes ${height}x${width}x${channels}`,
+      lower: (memory) => laneKernels(problem, request, { form, target, memory }),
+    };
+  });
 }
 
 /** Packs the weights, then one dispatch for each block of output channels. */
@@ -113,18 +115,20 @@ function laneKernels(
   return [pack, ...dispatches];
 }
 
-/** The form with the least estimated time an output; undefined where no tile fits. */
-function laneForm(
+/** Every tile that fits, with its estimated time an output. */
+function* laneForms(
   { groups, batch }: Conv2dProblem,
   { read, write, rows, columns, inputStep }: StripRequest,
   target: Target,
-): LaneForm | undefined {
+): Generator<LaneForm & Costed> {
   const lanes = target.subgroupSize;
   const inputQuads = channelQuads(read) / groups;
   const writes = channelQuads(write) * 4 / groups;
   const taps = rows.taps.length * columns.taps.length;
-  if (taps === 0 || batch > target.maxWorkgroupsPerDimension) return undefined;
-  let best: (LaneForm & { readonly cost: number }) | undefined;
+  if (taps === 0 || batch > target.maxWorkgroupsPerDimension) return;
+  const windows = ({ count, taps }: Axis, limit: number) =>
+    range(1, Math.min(count, limit)).map((extent) => laneWindow({ offsets: taps, extent, step: inputStep }));
+  const [rowWindows, columnWindows] = [windows(rows, 16), windows(columns, 32)];
   for (const channels of [1, 2, 4] as const) {
     if (writes % (lanes * channels) !== 0) continue;
     const form = { dy: rows.taps, dx: columns.taps, inputQuads, lanes };
@@ -133,13 +137,12 @@ function laneForm(
     });
     if (parts === undefined) continue;
     const partQuads = lanePartQuads({ ...form, tile: { channels }, parts });
-    for (const height of range(1, Math.min(rows.count, 16))) {
-      for (const width of range(1, Math.min(columns.count, 32))) {
+    for (let height = 1; height <= rowWindows.length; height++) {
+      for (let width = 1; width <= columnWindows.length; width++) {
         const pixels = height * width;
         const body = pixels * channels * 4 * taps;
         if (pixels * channels > MAX_SUMS || body > MAX_BODY) continue;
-        const windowRows = laneWindow({ offsets: rows.taps, extent: height, step: inputStep });
-        const windowColumns = laneWindow({ offsets: columns.taps, extent: width, step: inputStep });
+        const [windowRows, windowColumns] = [rowWindows[height - 1], columnWindows[width - 1]];
         if (!windowRows || !windowColumns) continue;
         const loads = Math.ceil(windowRows.count * windowColumns.count / lanes) * COSTS.storageLoad +
           taps * channels * COSTS.uniformLoad;
@@ -147,11 +150,10 @@ function laneForm(
         const time = inputQuads * (loads + body * COSTS.multiplyAdd) +
           pixels * COSTS.store[channels];
         const cost = tiles * time / channels;
-        if (!best || cost < best.cost) best = { tile: { height, width, channels }, parts, partQuads, cost };
+        yield { tile: { height, width, channels }, parts, partQuads, cost, shape: `${pixels}x${channels}` };
       }
     }
   }
-  return best;
 }
 
 function range(first: number, last: number): number[] {

@@ -44,13 +44,21 @@ interface StripForm {
   readonly blockQuads: number;
 }
 
+/** The pixels and output channel quads of a strip, the best guess first: registers are fewer on hardware. */
+const SOFTWARE_STRIPS = [[16, 4], [8, 4], [16, 2]] as const;
+const HARDWARE_STRIPS = [[4, 2], [8, 1], [4, 4], [2, 4]] as const;
+
 export function stripCandidates(problem: Conv2dProblem, request: StripRequest, target: Target): Candidate[] {
-  const blockQuads = largestDivisor(channelQuads(request.write) / problem.groups, target.software ? 4 : 2);
-  const form = { pixels: target.software ? 16 : 4, blockQuads };
-  return [{
-    name: `strip ${form.pixels}x${blockQuads * 4}`,
-    lower: (memory) => stripKernels(problem, request, { form, target, memory }),
-  }];
+  const quads = channelQuads(request.write) / problem.groups;
+  const candidates = (target.software ? SOFTWARE_STRIPS : HARDWARE_STRIPS).map(([pixels, wanted]): Candidate => {
+    const form = { pixels, blockQuads: largestDivisor(quads, wanted) };
+    return {
+      name: `strip ${pixels}x${form.blockQuads * 4}`,
+      lower: (memory) => stripKernels(problem, request, { form, target, memory }),
+    };
+  });
+  // Few channels make several strips the same.
+  return candidates.filter(({ name }, i) => candidates.findIndex((other) => other.name === name) === i);
 }
 
 /** Packs the weights, then one dispatch for each block of output channels and chunk of input channels. */

@@ -13,6 +13,7 @@ import {
   wgsl,
 } from "../../wgsl/mod.ts";
 import type { Candidate, ImageBuffer, Kernel, ParameterRange, ScratchAllocator, Target } from "../graph/kernel.ts";
+import { cheapest, type Costed } from "./cheapest.ts";
 import { type Conv2dProblem, largestDivisor, parameterBinding } from "./conv2d_problem.ts";
 
 interface WeightGradientBuffers {
@@ -27,12 +28,14 @@ export function weightGradientCandidates(
   io: WeightGradientBuffers,
   target: Target,
 ): Candidate[] {
-  const lanes = laneWeightGradient(problem, io, target);
-  const gradients = [...(lanes ? [lanes] : []), weightGradient(problem, io, target)];
-  return gradients.map((gradient) => ({
+  const rows = weightTiles(problem, io, target).map((tile) => weightGradient(problem, io, { tile, target }));
+  const gradients = [...laneWeightGradients(problem, io, target), ...rows];
+  const candidates = gradients.map((gradient): Candidate => ({
     name: gradientName(gradient),
     lower: (memory) => weightGradientKernels(problem, io, { gradient, memory }),
   }));
+  // Few channels make several tiles the same.
+  return candidates.filter(({ name }, i) => candidates.findIndex((other) => other.name === name) === i);
 }
 
 /** Tap rows x input channels x output channels, and for lanes the patch that is summed at once. */
@@ -87,14 +90,13 @@ function weightGradientKernels(
   }];
 }
 
-/** Picks the tile of the weight gradient and how many slices fill the adapter. */
+/** As many slices of rows as fill the adapter. */
 function weightGradient(
   problem: Conv2dProblem,
   { input, dOutput }: { readonly input: ImageLayout; readonly dOutput: ImageLayout },
-  target: Target,
+  { tile, target }: { readonly tile: WeightTile; readonly target: Target },
 ): WeightGradient {
   const { batch, outputHeight, outputWidth, kernelHeight, kernelWidth, stride, padding, groups } = problem;
-  const tile = weightTile(problem, { input, dOutput }, target);
   const sizes = { input, dOutput, outputHeight, outputWidth, kernelHeight, kernelWidth, stride, padding, groups, tile };
   const rows = batch * outputHeight;
   const { tiles } = tileCounts(sizes);
@@ -107,20 +109,23 @@ function weightGradient(
   return { ...sizes, rows, rowsPerSlice, slices: Math.ceil(rows / rowsPerSlice) };
 }
 
-function weightTile(
+/** Tiles worth trying, the best guess first. */
+function weightTiles(
   { kernelHeight, kernelWidth, groups }: Conv2dProblem,
   { input, dOutput }: { readonly input: ImageLayout; readonly dOutput: ImageLayout },
   { software }: Target,
-): WeightTile {
+): WeightTile[] {
   const inputQuads = channelQuads(input) / groups;
   const outputQuads = channelQuads(dOutput) / groups;
-  if (!software) return { tapRows: 1, inputQuads: 1, outputQuads: 1 };
+  const tile = (tapRows: number, inputs: number, outputs: number): WeightTile => ({
+    tapRows,
+    inputQuads: largestDivisor(inputQuads, inputs),
+    outputQuads: largestDivisor(outputQuads, outputs),
+  });
   const tapRows = largestDivisor(kernelHeight, Math.max(1, Math.floor(9 / kernelWidth)));
-  const taps = tapRows * kernelWidth;
-  if (taps <= 2) {
-    return { tapRows, inputQuads: largestDivisor(inputQuads, 4), outputQuads: largestDivisor(outputQuads, 4) };
-  }
-  return { tapRows, inputQuads: 1, outputQuads: largestDivisor(outputQuads, 2) };
+  const isSmall = tapRows * kernelWidth <= 2;
+  if (software) return isSmall ? [tile(tapRows, 4, 4), tile(tapRows, 2, 4)] : [tile(tapRows, 1, 2), tile(1, 2, 2)];
+  return isSmall ? [tile(1, 1, 1), tile(1, 1, 2), tile(1, 2, 2)] : [tile(1, 1, 1), tile(1, 1, 2), tile(tapRows, 1, 1)];
 }
 
 /** Nanoseconds on lavapipe at 512 bits, for one subgroup; their ratios pick the form. */
@@ -130,65 +135,64 @@ const LANE_COSTS = { inputLoad: 90, gradientLoad: { 1: 45, 2: 60, 4: 90 }, multi
 const MAX_BODY = 4700;
 const MAX_SUMS = 288;
 
-/** The lane form with the least estimated time a multiply-add; undefined where lanes would lie idle. */
-function laneWeightGradient(
+type LaneForm = Pick<LaneWeightGradient, "tile" | "laneChannels" | "patch">;
+
+/** None where lanes would lie idle. */
+function laneWeightGradients(
   problem: Conv2dProblem,
   { input, dOutput }: { readonly input: ImageLayout; readonly dOutput: ImageLayout },
   target: Target,
-): LaneWeightGradient | undefined {
-  const lanes = target.subgroupSize;
-  if (!target.software || lanes === 0) return undefined;
+): LaneWeightGradient[] {
+  if (!target.software || target.subgroupSize === 0) return [];
   const { batch, outputHeight, outputWidth, kernelHeight, kernelWidth, stride, padding, groups } = problem;
+  const images = { input, dOutput, outputHeight, outputWidth };
+  const sizes = { ...images, kernelHeight, kernelWidth, stride, padding, groups, batch };
+  return cheapest(laneForms(problem, { input, dOutput }, target.subgroupSize)).map(({ tile, laneChannels, patch }) => {
+    const form = { ...sizes, tile, laneChannels, patch };
+    const { tiles } = tileCounts(form);
+    const patches = batch * Math.ceil(outputHeight / patch.height) * Math.ceil(outputWidth / patch.width);
+    // The partial sums of all slices are one binding.
+    const bindable = Math.max(1, Math.floor(target.maxStorageBindingBytes / (tiles * tileQuads(form) * 16)));
+    const slices = Math.min(patches, bindable, Math.max(2, Math.ceil(64 / tiles)));
+    return { ...form, lanes: target.subgroupSize, slices };
+  });
+}
+
+/** Every form that fits, with its estimated time a multiply-add. */
+function* laneForms(
+  { outputHeight, outputWidth, kernelHeight, kernelWidth, stride, groups }: Conv2dProblem,
+  { input, dOutput }: { readonly input: ImageLayout; readonly dOutput: ImageLayout },
+  lanes: number,
+): Generator<LaneForm & Costed> {
   const inputQuads = channelQuads(input) / groups;
   const outputs = channelQuads(dOutput) * 4 / groups;
-  let best: { form: Pick<LaneWeightGradient, "tile" | "laneChannels" | "patch">; cost: number } | undefined;
+  const windows = (extents: number, taps: number) =>
+    indices(extents).map((i) => laneWindow({ offsets: indices(taps), extent: i + 1, step: stride }));
+  const columnWindows = windows(Math.min(outputWidth, 32), kernelWidth);
   for (const laneChannels of [1, 2, 4] as const) {
     if (outputs % (lanes * laneChannels) !== 0) continue;
     for (const tapRows of divisors(kernelHeight)) {
+      const rowWindows = windows(Math.min(outputHeight, 16), tapRows);
       for (const quads of divisors(inputQuads)) {
         const sums = tapRows * kernelWidth * quads * 4 * laneChannels;
         if (sums > MAX_SUMS) continue;
-        for (let height = 1; height <= Math.min(outputHeight, 16); height++) {
-          for (let width = 1; width <= Math.min(outputWidth, 32); width++) {
+        for (let height = 1; height <= rowWindows.length; height++) {
+          for (let width = 1; width <= columnWindows.length; width++) {
             const body = height * width * sums;
             if (body > MAX_BODY || height * width > 64) continue;
-            const rows = laneWindow({ offsets: indices(tapRows), extent: height, step: stride });
-            const columns = laneWindow({ offsets: indices(kernelWidth), extent: width, step: stride });
+            const [rows, columns] = [rowWindows[height - 1], columnWindows[width - 1]];
             if (!rows || !columns) continue;
             const time = Math.ceil(rows.count * columns.count / lanes) * quads * LANE_COSTS.inputLoad +
               height * width * LANE_COSTS.gradientLoad[laneChannels] + body * LANE_COSTS.multiplyAdd;
             const patches = Math.ceil(outputHeight / height) * Math.ceil(outputWidth / width);
             const cost = patches * time / sums;
             const tile = { tapRows, inputQuads: quads, outputQuads: lanes * laneChannels / 4 };
-            if (!best || cost < best.cost) best = { form: { tile, laneChannels, patch: { height, width } }, cost };
+            yield { tile, laneChannels, patch: { height, width }, cost, shape: `${tapRows}x${quads}x${laneChannels}` };
           }
         }
       }
     }
   }
-  if (!best) return undefined;
-  const { form } = best;
-  const sizes = {
-    input,
-    dOutput,
-    outputHeight,
-    outputWidth,
-    kernelHeight,
-    kernelWidth,
-    stride,
-    padding,
-    groups,
-    batch,
-  };
-  const { tiles } = tileCounts({ ...sizes, ...form });
-  const patches = batch * Math.ceil(outputHeight / form.patch.height) * Math.ceil(outputWidth / form.patch.width);
-  // The partial sums of all slices are one binding.
-  const bindable = Math.max(
-    1,
-    Math.floor(target.maxStorageBindingBytes / (tiles * tileQuads({ ...sizes, ...form }) * 16)),
-  );
-  const slices = Math.min(patches, bindable, Math.max(2, Math.ceil(64 / tiles)));
-  return { ...sizes, ...form, lanes, slices };
 }
 
 function divisors(count: number): number[] {
