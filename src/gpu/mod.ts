@@ -21,4 +21,5 @@ export { normals, pcg4d, permutation, PURPOSE, uniforms } from "./ops/random.ts"
 export { relu } from "./ops/relu.ts";
 export { decayScales, sgd } from "./ops/sgd.ts";
 export { IGNORED_LABEL, softmax, softmaxCrossEntropy } from "./ops/softmax_cross_entropy.ts";
+export { Tuner, type TuningProgress } from "./tune/mod.ts";
 export { encodeStep, STEP_BYTES } from "./ops/step.ts";

@@ -1,3 +1,5 @@
 export type { AdapterDescription } from "./adapter.ts";
+export { driverFiles } from "./driver_files.ts";
 export { GpuDevice, pipelineKey } from "./gpu_device.ts";
 export { ReadBackRing, type ReadBackTicket } from "./read_back.ts";
+export { Stopwatch, type Work } from "./stopwatch.ts";

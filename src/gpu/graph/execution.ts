@@ -1,4 +1,5 @@
 import { type GpuDevice, pipelineKey } from "../device/mod.ts";
+import { createDispatch, type Dispatch, recordDispatches } from "./dispatch.ts";
 import type { BufferHandle, Kernel } from "./kernel.ts";
 import type { Plan } from "./plan.ts";
 import type { Border } from "./slots.ts";
@@ -6,13 +7,6 @@ import type { Tensor } from "./tensor.ts";
 import type { Variables } from "./variables.ts";
 
 const USAGE = GPUBufferUsage.STORAGE | GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST | GPUBufferUsage.COPY_SRC;
-
-interface Dispatch {
-  readonly kernel: Kernel;
-  readonly pipeline: GPUComputePipeline;
-  readonly group: GPUBindGroup;
-  readonly workgroups: readonly [number, number, number];
-}
 
 /** A plan with its buffers, pipelines and bind groups on a device: a step only replays it. */
 export class Execution {
@@ -135,28 +129,12 @@ export class Execution {
   async #build(repack: boolean): Promise<void> {
     const seen = new Set<string>();
     for (const kernel of this.#plan.kernels) {
-      const pipeline = await this.#device.pipeline(kernel);
-      const dispatch = { kernel, pipeline, group: await this.#bind(kernel, pipeline), workgroups: kernel.workgroups };
+      const dispatch = await createDispatch(this.#device, kernel, (buffer) => this.#resolve(buffer));
       (kernel.parametersOnly && !repack ? this.#parameterDispatches : this.#dispatches).push(dispatch);
       const key = pipelineKey(kernel);
       if (!seen.has(key)) this.#distinct.push(dispatch);
       seen.add(key);
     }
-  }
-
-  async #bind(kernel: Kernel, pipeline: GPUComputePipeline): Promise<GPUBindGroup> {
-    const { handle } = this.#device;
-    handle.pushErrorScope("validation");
-    const group = handle.createBindGroup({
-      label: kernel.label,
-      layout: pipeline.getBindGroupLayout(0),
-      entries: kernel.bindings.map(({ buffer, offset = 0, size = buffer.bytes - offset }, binding) => {
-        return { binding, resource: { buffer: this.#resolve(buffer), offset, size } };
-      }),
-    });
-    const error = await handle.popErrorScope();
-    if (error) throw new Error(`Cannot bind the buffers of "${kernel.label}": ${error.message}`);
-    return group;
   }
 
   #resolve(handle: BufferHandle): GPUBuffer {
@@ -193,10 +171,6 @@ function encodePass(
   timestampWrites?: GPUComputePassTimestampWrites,
 ): void {
   const pass = encoder.beginComputePass({ timestampWrites });
-  for (const { pipeline, group, workgroups } of dispatches) {
-    pass.setPipeline(pipeline);
-    pass.setBindGroup(0, group);
-    pass.dispatchWorkgroups(...workgroups);
-  }
+  recordDispatches(pass, dispatches);
   pass.end();
 }
