@@ -117,7 +117,7 @@ for (const channels of [16, 32, 64]) {
   });
 }
 
-/** relu(norm(conv(x))) and x + conv(x), which an inference plan computes in the convolutions' kernels. */
+/** x + conv(relu(norm(conv(relu(norm(x)))))), which an inference plan computes in the convolutions' kernels. */
 async function normalised(
   channels: number,
   { subgroupSize, precision }: { subgroupSize: number; precision?: Precision },
@@ -125,7 +125,8 @@ async function normalised(
   const graph = new Graph({ training: false, precision });
   const x = graph.source("x", [2, 9, 8, channels]);
   const options = { outputChannels: channels, kernel: [3, 3] as const, padding: 1 };
-  const y = batchNorm(graph, conv2d(graph, x, { name: "first", ...options }), { name: "norm", relu: true });
+  const before = batchNorm(graph, x, { name: "before", relu: true });
+  const y = batchNorm(graph, conv2d(graph, before, { name: "first", ...options }), { name: "norm", relu: true });
   const f = conv2d(graph, y, { name: "second", ...options });
   const u = linearCombination(graph, "sum", [{ tensor: x, coefficient: ONE }, { tensor: f, coefficient: ONE }]);
   const result = await runGraph(graph, {
@@ -133,12 +134,17 @@ async function normalised(
     parameters: new Map([
       ["first.weight", random([channels, channels, 3, 3])],
       ["second.weight", random([channels, channels, 3, 3])],
-      ["norm.weight", random([channels])],
-      ["norm.bias", random([channels])],
+      ...["before", "norm"].flatMap((name): [string, Float32Array][] => [
+        [`${name}.weight`, random([channels])],
+        // Where it is positive, the border of zeros would not stay one.
+        [`${name}.bias`, random([channels])],
+      ]),
     ]),
     states: new Map([
-      ["norm.running_mean", random([channels])],
-      ["norm.running_var", random([channels]).map((value) => value + 1)],
+      ...["before", "norm"].flatMap((name): [string, Float32Array][] => [
+        [`${name}.running_mean`, random([channels])],
+        [`${name}.running_var`, random([channels]).map((value) => value + 1)],
+      ]),
     ]),
     keep: [u],
     subgroupSize,

@@ -22,7 +22,7 @@ export interface Operation {
   /** Pixels of zeros it needs around an input; default 0. */
   haloOf?(input: Tensor): number;
   /** One operation in place of `producer` and this one, which alone reads its output; undefined: they stay two. */
-  fuse?(producer: Operation): Operation | undefined;
+  fuse?(producer: Operation, target: Target): Operation | undefined;
   /** Its kernels leave the border of its outputs alone: it is zero already. */
   lower(memory: Lowering): Kernel[];
   /** Records the gradients of its inputs. Absent where nothing flows back. */

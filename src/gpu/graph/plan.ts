@@ -66,7 +66,7 @@ class Planner implements Lowering {
     this.#graph = graph;
     this.#options = options;
     const keep = options.keep ?? [];
-    this.#operations = fuseOperations(withoutDeadOperations(graph.operations, keep), keep);
+    this.#operations = fuseOperations(withoutDeadOperations(graph.operations, keep), { keep, target: this.target });
     this.#halos = haloOfEach(this.#operations);
     this.#lastUse = lastUses(this.#operations);
     this.#parameterPacking = new Packing(graph.parameters);

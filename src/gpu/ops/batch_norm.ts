@@ -14,8 +14,8 @@ import type { Graph } from "../graph/graph.ts";
 import type { ImageBuffer, Kernel, ParameterRange } from "../graph/kernel.ts";
 import type { Backward, Lowering, Operation } from "../graph/operation.ts";
 import { formatShape, imageShape, quads, type Tensor } from "../graph/tensor.ts";
-import { type EpilogueOperation, fuseIntoConv2d } from "./conv2d.ts";
-import type { BoundEpilogue } from "./conv2d_problem.ts";
+import { type EpilogueOperation, fuseIntoConv2d, type PrologueOperation } from "./conv2d.ts";
+import type { BoundEpilogue, BoundPrologue } from "./conv2d_problem.ts";
 import { channelVectors, elementwiseKernel } from "./elementwise.ts";
 import { rowSlices } from "./row_slices.ts";
 
@@ -217,7 +217,7 @@ class BatchNormBackward implements Operation {
   }
 }
 
-class BatchNormInference implements EpilogueOperation {
+class BatchNormInference implements EpilogueOperation, PrologueOperation {
   readonly kind = "batch_norm";
   readonly description: string;
   readonly inputs: readonly Tensor[];
@@ -256,6 +256,19 @@ class BatchNormInference implements EpilogueOperation {
       before: [kernel],
       vectors: (c) => [`folded[${c}]`, `folded[${c4}u + ${c}]`],
       expression: this.#relu ? "max(fma(value, v0, v1), vec4<f32>())" : "fma(value, v0, v1)",
+    };
+  }
+
+  prologue(memory: Lowering): BoundPrologue {
+    const { vectors, kernel } = this.#fold(memory);
+    const { declaration, binding } = channelVectors("before", vectors, 2, memory.target);
+    const c4 = quads(vectors.channels);
+    return {
+      declarations: [declaration],
+      bindings: [binding],
+      before: [kernel],
+      vectors: (c) => [`before[${c}]`, `before[${c4}u + ${c}]`],
+      expression: this.#relu ? "max(fma(value, p0, p1), vec4<f32>())" : "fma(value, p0, p1)",
     };
   }
 

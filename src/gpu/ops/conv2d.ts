@@ -8,10 +8,11 @@
  */
 import { ShapeError } from "../errors.ts";
 import type { Graph } from "../graph/graph.ts";
-import type { Kernel } from "../graph/kernel.ts";
+import type { Kernel, Target } from "../graph/kernel.ts";
 import type { Backward, Lowering, Operation } from "../graph/operation.ts";
 import { formatShape, type Tensor } from "../graph/tensor.ts";
-import type { BoundEpilogue } from "./conv2d_problem.ts";
+import type { BoundEpilogue, BoundPrologue } from "./conv2d_problem.ts";
+import { lanesServe } from "./conv2d_lanes.ts";
 import {
   conv2dHalos,
   type Conv2dProblem,
@@ -106,11 +107,24 @@ export interface EpilogueOperation extends Operation {
   epilogue(memory: Lowering): BoundEpilogue;
 }
 
+/** What an operation that a convolution takes over does to the values it reads. */
+export interface PrologueOperation extends Operation {
+  prologue(memory: Lowering): BoundPrologue;
+}
+
 /** `operation` computed in the kernel of the convolution that feeds it, where that can be. */
 export function fuseIntoConv2d(producer: Operation, operation: EpilogueOperation): Operation | undefined {
-  return producer instanceof Conv2d && fillsQuads(producer.problem)
-    ? new Conv2dWithEpilogue(producer, operation)
-    : undefined;
+  if (producer instanceof Conv2d && fillsQuads(producer.problem)) {
+    return new FusedConv2d(producer, { after: operation });
+  }
+  if (producer instanceof FusedConv2d && !producer.parts.after) {
+    return new FusedConv2d(producer.conv, { ...producer.parts, after: operation });
+  }
+  return undefined;
+}
+
+function isPrologue(operation: Operation): operation is PrologueOperation {
+  return "prologue" in operation;
 }
 
 class Conv2d implements Operation {
@@ -136,15 +150,24 @@ class Conv2d implements Operation {
     return conv2dHalos(this.problem).input;
   }
 
-  lower(memory: Lowering): Kernel[] {
-    return this.lowerInto(memory, this.tensors.y);
+  fuse(producer: Operation, target: Target): Operation | undefined {
+    return isPrologue(producer) && lanesServe(this.problem, target)
+      ? new FusedConv2d(this, { before: producer })
+      : undefined;
   }
 
-  /** Writes the results, after the epilogue, to `output`. */
-  lowerInto(memory: Lowering, output: Tensor, epilogue?: BoundEpilogue): Kernel[] {
-    const { x, weight } = this.tensors;
-    const io = { input: memory.image(x), weight: memory.parameter(weight), output: memory.image(output) };
-    return lowerConv2d(this.problem, io, memory.target, memory, epilogue);
+  lower(memory: Lowering): Kernel[] {
+    return this.lowerBetween(memory, { x: this.tensors.x, y: this.tensors.y });
+  }
+
+  /** Reads `x` through the prologue and writes `y` through the epilogue. */
+  lowerBetween(
+    memory: Lowering,
+    { x, y }: { readonly x: Tensor; readonly y: Tensor },
+    fused: { readonly epilogue?: BoundEpilogue; readonly prologue?: BoundPrologue } = {},
+  ): Kernel[] {
+    const io = { input: memory.image(x), weight: memory.parameter(this.tensors.weight), output: memory.image(y) };
+    return lowerConv2d(this.problem, io, memory.target, memory, fused);
   }
 
   backward(gradients: Backward): void {
@@ -159,29 +182,43 @@ class Conv2d implements Operation {
   }
 }
 
-class Conv2dWithEpilogue implements Operation {
+interface FusedParts {
+  readonly before?: PrologueOperation;
+  readonly after?: EpilogueOperation;
+}
+
+/** A convolution with what feeds it, or what alone reads it, in its kernel. */
+class FusedConv2d implements Operation {
   readonly kind = "conv2d";
   readonly description: string;
   readonly inputs: readonly Tensor[];
   readonly parameters: readonly Tensor[];
   readonly outputs: readonly Tensor[];
+  readonly #x: Tensor;
 
-  constructor(readonly conv: Conv2d, readonly operation: EpilogueOperation) {
-    const others = operation.inputs.filter((input) => input !== conv.tensors.y);
-    this.inputs = [conv.tensors.x, ...others];
-    this.parameters = [...conv.parameters, ...operation.parameters];
-    this.outputs = operation.outputs;
-    this.description = `${conv.description}, ${operation.description}`;
+  constructor(readonly conv: Conv2d, readonly parts: FusedParts) {
+    const { before, after } = parts;
+    const { x, y } = conv.tensors;
+    this.#x = before?.inputs[0] ?? x;
+    this.inputs = [this.#x, ...(after?.inputs ?? []).filter((input) => input !== y)];
+    this.parameters = [before, conv, after].flatMap((operation) => operation?.parameters ?? []);
+    this.outputs = after?.outputs ?? conv.outputs;
+    this.description = [before, conv, after].flatMap((operation) => operation?.description ?? []).join(", ");
   }
 
   haloOf(input: Tensor): number {
-    return input === this.conv.tensors.x ? this.conv.haloOf() : 0;
+    return input === this.#x ? this.conv.haloOf() : 0;
   }
 
   lower(memory: Lowering): Kernel[] {
-    const epilogue = this.operation.epilogue(memory);
-    // What the epilogue prepares comes first.
-    return [...(epilogue.before ?? []), ...this.conv.lowerInto(memory, this.outputs[0], epilogue)];
+    const prologue = this.parts.before?.prologue(memory);
+    const epilogue = this.parts.after?.epilogue(memory);
+    // What they prepare comes first.
+    return [
+      ...(prologue?.before ?? []),
+      ...(epilogue?.before ?? []),
+      ...this.conv.lowerBetween(memory, { x: this.#x, y: this.outputs[0] }, { prologue, epilogue }),
+    ];
   }
 }
 

@@ -1,11 +1,11 @@
 /** The names under which convolutions ask for one of their forms: all that decides the kernels, in words. */
 import type { ImageBuffer } from "../graph/kernel.ts";
-import type { BoundEpilogue, Conv2dProblem } from "./conv2d_problem.ts";
+import type { BoundEpilogue, BoundPrologue, Conv2dProblem } from "./conv2d_problem.ts";
 import type { Axis, StripRequest } from "./conv2d_strip.ts";
 
 /** A forward convolution, or one phase of an input gradient. */
 export function tapsKey({ batch, groups }: Conv2dProblem, request: StripRequest): string {
-  const { label, read, write, rows, columns, inputStep, epilogue } = request;
+  const { label, read, write, rows, columns, inputStep, epilogue, prologue } = request;
   return [
     `${label} ${imageKey(read)} -> ${imageKey(write)}`,
     `batch ${batch}`,
@@ -14,6 +14,7 @@ export function tapsKey({ batch, groups }: Conv2dProblem, request: StripRequest)
     `rows ${axisKey(rows)}`,
     `columns ${axisKey(columns)}`,
     ...(epilogue ? [epilogueKey(epilogue)] : []),
+    ...(prologue ? [prologueKey(prologue)] : []),
   ].join(", ");
 }
 
@@ -45,4 +46,9 @@ function epilogueKey({ inputs, declarations, vectors, expression }: BoundEpilogu
   const values = vectors("c").map((value, i) => `v${i} = ${value}`);
   const images = inputs.map(({ halo }, i) => `e${i} +${halo}`);
   return `then ${[...bound, ...values, ...images, expression].join("; ")}`;
+}
+
+function prologueKey({ declarations, vectors, expression }: BoundPrologue): string {
+  const values = vectors("c").map((value, i) => `p${i} = ${value}`);
+  return `of ${[...declarations, ...values, expression].join("; ")}`;
 }

@@ -22,6 +22,17 @@ interface LaneForm {
   readonly partQuads: number;
 }
 
+/** Whether there are forms by lanes of a forward convolution. */
+export function lanesServe(problem: Conv2dProblem, target: Target): boolean {
+  const { groups, inputChannels, outputChannels, kernelHeight, kernelWidth, batch } = problem;
+  const lanes = target.subgroupSize;
+  if (!target.software || lanes === 0 || outputChannels / groups % lanes !== 0) return false;
+  const [dy, dx] = [range(1, kernelHeight), range(1, kernelWidth)];
+  const inputQuads = Math.ceil(inputChannels / groups / 4);
+  const parts = uniformParts({ dy, dx, inputQuads, lanes, tile: { channels: 1 } }, target);
+  return parts !== undefined && 4 * dy.length * dx.length <= MAX_BODY && batch <= target.maxWorkgroupsPerDimension;
+}
+
 /** None where lanes would lie idle. */
 export function laneCandidates(problem: Conv2dProblem, request: StripRequest, target: Target): Candidate[] {
   if (!target.software || target.subgroupSize === 0) return [];
@@ -41,7 +52,7 @@ function laneKernels(
   { form, target, memory }: { readonly form: LaneForm; readonly target: Target; readonly memory: ScratchAllocator },
 ): Kernel[] {
   const { tile, parts, partQuads } = form;
-  const { read, write, weight, rows, columns, epilogue } = request;
+  const { read, write, weight, rows, columns, epilogue, prologue } = request;
   const { groups, batch, kernelHeight, kernelWidth } = problem;
   const lanes = target.subgroupSize;
   const inputQuads = channelQuads(read) / groups;
@@ -65,6 +76,7 @@ function laneKernels(
     tile,
     parts,
     epilogue,
+    prologue,
   });
   const pack: Kernel = {
     label: "conv2d pack lanes",
@@ -109,6 +121,7 @@ function laneKernels(
         };
       }),
       ...(epilogue?.bindings ?? []),
+      ...(prologue?.bindings ?? []),
     ],
     workgroups: [tiles, batch, 1],
   }));
@@ -154,6 +167,16 @@ function* laneForms(
       }
     }
   }
+}
+
+/** The fewest uniforms that hold the weights of a block; undefined where there are not enough. */
+function uniformParts(
+  form: Omit<Parameters<typeof lanePartQuads>[0], "parts">,
+  target: Target,
+): number | undefined {
+  return range(1, Math.min(form.dy.length * form.dx.length, MAX_PARTS)).find((parts) =>
+    lanePartQuads({ ...form, parts }) * 16 <= target.maxUniformBindingBytes
+  );
 }
 
 function range(first: number, last: number): number[] {

@@ -3,7 +3,7 @@ import { clearImageSource, wgsl } from "../../wgsl/mod.ts";
 import type { Candidate, ImageBuffer, Kernel, ParameterRange, ScratchAllocator, Target } from "../graph/kernel.ts";
 import { directKernel, directWeightGradientKernel } from "./conv2d_direct.ts";
 import { tapsKey, weightGradientKey } from "./conv2d_key.ts";
-import type { BoundEpilogue, Conv2dProblem } from "./conv2d_problem.ts";
+import type { BoundEpilogue, BoundPrologue, Conv2dProblem } from "./conv2d_problem.ts";
 import { laneCandidates } from "./conv2d_lanes.ts";
 import { quadGroupCandidates, quadGroupWeightGradientCandidates } from "./conv2d_quad_groups.ts";
 import { type Axis, stripCandidates, type StripRequest } from "./conv2d_strip.ts";
@@ -41,13 +41,16 @@ export function lowerConv2d(
   io: ForwardBuffers,
   target: Target,
   memory: ScratchAllocator,
-  epilogue?: BoundEpilogue,
+  fused: { readonly epilogue?: BoundEpilogue; readonly prologue?: BoundPrologue } = {},
 ): Kernel[] {
   const { input, weight, output } = io;
   if (!fillsQuads(problem)) {
     return [directKernel("conv2d direct", wgsl.conv2dDirect, { problem, read: input, weight, write: output }, output)];
   }
-  return tapKernels(problem, forwardRequest(problem, io, epilogue), { target, memory });
+  return tapKernels(problem, { ...forwardRequest(problem, io, fused.epilogue), prologue: fused.prologue }, {
+    target,
+    memory,
+  });
 }
 
 /** A forward convolution as a list of taps. */
@@ -148,6 +151,7 @@ function tapKernels(
 
 /** The forms of a list of taps, the fastest by the cost models first; on software Vulkan a barrier is too slow. */
 function tapCandidates(problem: Conv2dProblem, request: StripRequest, target: Target): Candidate[] {
+  if (request.prologue) return laneCandidates(problem, request, target);
   return [
     ...quadGroupCandidates(problem, request, target),
     ...(target.software ? [] : tileCandidates(problem, request, target)),

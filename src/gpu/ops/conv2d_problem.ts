@@ -1,4 +1,4 @@
-import type { StripEpilogue } from "../../wgsl/mod.ts";
+import type { LanePrologue, StripEpilogue } from "../../wgsl/mod.ts";
 import type { Binding, Kernel, ParameterRange } from "../graph/kernel.ts";
 
 /** The sizes of a convolution; channels are logical. */
@@ -35,4 +35,11 @@ export interface BoundEpilogue extends StripEpilogue {
   readonly bindings: readonly Binding[];
   /** Kernels that prepare what it binds. */
   readonly before?: readonly Kernel[];
+}
+
+/** What a convolution does to every value that it reads, its border of zeros excepted. */
+export interface BoundPrologue extends LanePrologue {
+  readonly bindings: readonly Binding[];
+  /** Kernels that prepare what it binds. */
+  readonly before: readonly Kernel[];
 }

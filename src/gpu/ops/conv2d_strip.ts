@@ -10,7 +10,13 @@ import type {
   Target,
 } from "../graph/kernel.ts";
 import { imageBytes } from "../graph/tensor.ts";
-import { type BoundEpilogue, type Conv2dProblem, largestDivisor, parameterBinding } from "./conv2d_problem.ts";
+import {
+  type BoundEpilogue,
+  type BoundPrologue,
+  type Conv2dProblem,
+  largestDivisor,
+  parameterBinding,
+} from "./conv2d_problem.ts";
 
 /** One axis of a strip convolution: which outputs, and which taps they see. */
 export interface Axis {
@@ -35,6 +41,8 @@ export interface StripRequest {
   readonly columns: Axis;
   readonly inputStep: number;
   readonly epilogue?: BoundEpilogue;
+  /** Only forms by lanes serve it. */
+  readonly prologue?: BoundPrologue;
 }
 
 interface StripForm {
