@@ -37,7 +37,10 @@ const PROMISE_SLEEP_MS = 10;
  * Times a step after some to warm up. With time stamps every dispatch has a pass of its own within the one submit, and
  * the GPU's time is laid to begin with the submit; without, every dispatch is submitted and waited for.
  */
-export async function timeStep(session: NetworkSession, timer: GpuTimer): Promise<StepTimeline> {
+export async function timeStep(
+  session: NetworkSession,
+  timer: Pick<GpuTimer, "clock" | "nanosecondsPerTick">,
+): Promise<StepTimeline> {
   const { model, batchSize } = session.options;
   for (let step = 0; step < WARM_UP_STEPS; step++) await session.runner.read(session.submit(session.batches[step]));
   const tick = timer.nanosecondsPerTick;

@@ -18,6 +18,10 @@ export class GpuTimer {
     return new GpuTimer(await Stopwatch.create(device));
   }
 
+  static byWallClock(device: GpuDevice): GpuTimer {
+    return new GpuTimer(Stopwatch.byWallClock(device));
+  }
+
   get clock(): keyof typeof SAMPLE_MS {
     return this.#stopwatch.clock;
   }

@@ -1,7 +1,18 @@
 /** The training benchmark on a small network, through to the trace. */
 import { assert, assertEquals } from "@std/assert";
 import { benchTrain } from "../../bench/network.ts";
+import { NetworkSession } from "../../bench/network_session.ts";
+import { timeStep } from "../../bench/step_timeline.ts";
+import { toTraceFile } from "../../bench/trace_events.ts";
 import { checkTraceFile } from "./trace_file.ts";
+
+const network = {
+  model: "lm-resnet-14",
+  batchSize: 4,
+  image: { height: 28, width: 28, channels: 1 },
+  classes: 10,
+  precision: "f32",
+} as const;
 
 Deno.test("benchTrain() tells speed and JavaScript, and traces one step", async () => {
   const folder = await Deno.makeTempDir({ prefix: "multistep-trace-" });
@@ -9,10 +20,7 @@ Deno.test("benchTrain() tells speed and JavaScript, and traces one step", async 
   const notes: string[] = [];
   try {
     const measurements = await Array.fromAsync(benchTrain({
-      model: "lm-resnet-14",
-      batchSize: 32,
-      image: { height: 28, width: 28, channels: 1 },
-      classes: 10,
+      ...network,
       runs: 1,
       matches: () => true,
       signal: new AbortController().signal,
@@ -34,5 +42,17 @@ Deno.test("benchTrain() tells speed and JavaScript, and traces one step", async 
     assert(notes.some((line) => line.includes("conv2d_backward_weight")));
   } finally {
     await Deno.remove(folder, { recursive: true });
+  }
+});
+
+Deno.test("timeStep() times every dispatch without time stamps too", async () => {
+  const session = await NetworkSession.open(network, "train");
+  try {
+    const timeline = await timeStep(session, { clock: "wall clock", nanosecondsPerTick: undefined });
+    assertEquals(timeline.dispatches.length, session.runner.execution.kernels.length);
+    assert(timeline.dispatches.some(({ duration }) => duration > 0));
+    checkTraceFile(toTraceFile(timeline));
+  } finally {
+    session.destroy();
   }
 });

@@ -21,11 +21,15 @@ export class Stopwatch {
 
   /** Proves the time stamps against the wall clock before it uses them. */
   static async create(device: GpuDevice): Promise<Stopwatch> {
-    if (!device.handle.features.has("timestamp-query")) return new Stopwatch(device);
+    if (!device.handle.features.has("timestamp-query")) return Stopwatch.byWallClock(device);
     const stamps = await TimeStamps.create(device);
     const tick = await tickLength(device, stamps);
     if (tick !== undefined) return new Stopwatch(device, { stamps, tick });
     stamps.destroy();
+    return Stopwatch.byWallClock(device);
+  }
+
+  static byWallClock(device: GpuDevice): Stopwatch {
     return new Stopwatch(device);
   }
 
