@@ -1,10 +1,9 @@
 /** Convolutions to measure, and how a result is checked. */
 import { conv2d, differentiate, Graph, linearCombination, type Tensor } from "../src/gpu/mod.ts";
 import type { Conv2dProblem } from "../src/gpu/ops/conv2d_problem.ts";
-import type { GpuDevice } from "../src/gpu/mod.ts";
 import { type Direction, type Operands, resultAt, resultShape } from "./conv2d_reference.ts";
 import type { KernelCase, PreparedKernel } from "./kernels.ts";
-import { keepOnly, KernelRun } from "./kernel_run.ts";
+import { keepOnly, type KernelHost, KernelRun } from "./kernel_run.ts";
 import { generator } from "./measure.ts";
 
 interface Shape {
@@ -49,7 +48,7 @@ export function conv2dCases(batchSize: number): KernelCase[] {
   return SHAPES.flatMap((shape) =>
     (shape.directions ?? DIRECTIONS).map((direction) => {
       const problem = problemOf(shape, batchSize);
-      return { name: nameOf(problem, direction), prepare: (device) => prepare(device, problem, direction) };
+      return { name: nameOf(problem, direction), prepare: (host) => prepare(host, problem, direction) };
     })
   );
 }
@@ -79,9 +78,9 @@ function nameOf(p: Conv2dProblem, direction: Direction): string {
     `stride ${p.stride} groups ${p.groups} at ${p.inputHeight}x${p.inputWidth} batch ${p.batch}`;
 }
 
-async function prepare(device: GpuDevice, problem: Conv2dProblem, direction: Direction): Promise<PreparedKernel> {
+async function prepare(host: KernelHost, problem: Conv2dProblem, direction: Direction): Promise<PreparedKernel> {
   const { graph, x, dy, result } = record(problem, direction);
-  const run = await KernelRun.create(device, graph, result ? [result] : []);
+  const run = await KernelRun.create(host, graph, result ? [result] : []);
   const outputs = problem.batch * problem.outputHeight * problem.outputWidth * problem.outputChannels;
   const multiplyAdds = outputs * problem.kernelHeight * problem.kernelWidth * problem.inputChannels / problem.groups;
   const inputs = problem.batch * problem.inputHeight * problem.inputWidth * problem.inputChannels;

@@ -9,6 +9,7 @@ import {
   planGraph,
   ReadBackRing,
   type Tensor,
+  type Tuner,
   Variables,
 } from "../src/gpu/mod.ts";
 import type { Kernel } from "../src/gpu/graph/kernel.ts";
@@ -16,6 +17,12 @@ import { randomFloats } from "./measure.ts";
 
 /** A tensor's values without borders and padding: NHWC, or PyTorch's order of a parameter. */
 export type Values = Float32Array<ArrayBuffer>;
+
+/** Where kernels run, and who chooses them; without a tuner the built-in choices. */
+export interface KernelHost {
+  readonly device: GpuDevice;
+  readonly tuner?: Tuner;
+}
 
 export class KernelRun {
   readonly #device: GpuDevice;
@@ -40,8 +47,11 @@ export class KernelRun {
    * Fills what the operations read with random numbers, and everything else with NaN: what is not written shows.
    * @param keep Results that are read.
    */
-  static async create(device: GpuDevice, graph: Graph, keep: readonly Tensor[]): Promise<KernelRun> {
-    const plan = planGraph(graph, { target: device.target, keep });
+  static async create(host: KernelHost, graph: Graph, keep: readonly Tensor[]): Promise<KernelRun> {
+    const { device, tuner } = host;
+    const options = { target: device.target, keep };
+    for await (const _tried of tuner?.tune([{ graph, options }]) ?? []);
+    const plan = planGraph(graph, { ...options, choose: tuner?.choose });
     const variables = new Variables(device, plan);
     try {
       const execution = await Execution.create(device, plan, { variables, repack: true });

@@ -2,15 +2,16 @@
  * Kernels one by one, beside what the adapter can do at most. Each is checked against a double-precision reference
  * before it is timed; a wrong one ends the benchmark.
  */
+import { openTuner, type TuningOptions } from "../src/engine/tuning.ts";
 import { GpuDevice } from "../src/gpu/mod.ts";
 import { type Ceilings, measureCeilings } from "./ceilings.ts";
 import { conv2dCases } from "./conv2d_cases.ts";
-import type { KernelRun } from "./kernel_run.ts";
+import type { KernelHost, KernelRun } from "./kernel_run.ts";
 import { type Measurement, summarise } from "./measure.ts";
 import { memoryBoundCases } from "./memory_bound_cases.ts";
 import { GpuTimer } from "./timer.ts";
 
-export interface KernelBenchOptions {
+export interface KernelBenchOptions extends TuningOptions {
   readonly batchSize: number;
   readonly runs: number;
   readonly matches: (name: string) => boolean;
@@ -20,7 +21,7 @@ export interface KernelBenchOptions {
 export interface KernelCase {
   readonly name: string;
   /** Puts it on the GPU with random operands. */
-  prepare(device: GpuDevice): Promise<PreparedKernel>;
+  prepare(host: KernelHost): Promise<PreparedKernel>;
 }
 
 export interface PreparedKernel {
@@ -54,13 +55,14 @@ export async function* benchKernels(options: KernelBenchOptions): AsyncGenerator
   const wanted = cases.filter(({ name }) => options.matches(name));
   if (wanted.length === 0) return;
   const device = await GpuDevice.open();
+  const tuner = await openTuner(device, options);
   const timer = await GpuTimer.create(device);
   try {
     const ceilings = await measureCeilings({ device, timer, runs: options.runs });
     yield* ceilings.lines;
     for (const kernel of wanted) {
       if (options.signal.aborted) return;
-      yield await measure(kernel, { device, timer, ceilings, runs: options.runs });
+      yield await measure(kernel, { device, tuner, timer, ceilings, runs: options.runs });
     }
   } finally {
     timer.destroy();
@@ -68,8 +70,7 @@ export async function* benchKernels(options: KernelBenchOptions): AsyncGenerator
   }
 }
 
-interface Bench {
-  readonly device: GpuDevice;
+interface Bench extends KernelHost {
   readonly timer: GpuTimer;
   readonly ceilings: Ceilings;
   readonly runs: number;
@@ -78,7 +79,7 @@ interface Bench {
 /** @throws {WrongKernelError} */
 export async function measure({ name, prepare }: KernelCase, bench: Bench): Promise<Measurement> {
   const { device, timer, ceilings, runs } = bench;
-  const prepared = await prepare(device);
+  const prepared = await prepare(bench);
   try {
     const { run, kind, bytes, multiplyAdds, tolerance } = prepared;
     const error = await prepared.error();

@@ -5,7 +5,6 @@ import {
   differentiate,
   elementCount,
   encodeStep,
-  type GpuDevice,
   Graph,
   linearCombination,
   lmStep,
@@ -16,7 +15,7 @@ import {
 import { batchNormTraining, batchNormTrainingBackward } from "../tests/reference/batch_norm.ts";
 import { linearMultistep } from "../tests/reference/linear_combination.ts";
 import type { KernelCase, PreparedKernel } from "./kernels.ts";
-import { KernelRun } from "./kernel_run.ts";
+import { type KernelHost, KernelRun } from "./kernel_run.ts";
 
 /** Scalars that the optimiser updates: 16 MiB. */
 const OPTIMISED = 2 ** 22;
@@ -28,20 +27,20 @@ export function memoryBoundCases(batch: number): KernelCase[] {
     ...shapes.flatMap((shape): KernelCase[] => {
       const at = `${shape[3]} at ${shape[1]}x${shape[2]} batch ${batch}`;
       return [
-        { name: `batch_norm relu forward ${at}`, prepare: (device) => prepareBatchNorm(device, shape) },
-        { name: `batch_norm relu backward ${at}`, prepare: (device) => prepareBatchNormBackward(device, shape) },
-        { name: `lm_step ${at}`, prepare: (device) => prepareMultistep(device, shape) },
+        { name: `batch_norm relu forward ${at}`, prepare: (host) => prepareBatchNorm(host, shape) },
+        { name: `batch_norm relu backward ${at}`, prepare: (host) => prepareBatchNormBackward(host, shape) },
+        { name: `lm_step ${at}`, prepare: (host) => prepareMultistep(host, shape) },
       ];
     }),
     { name: `sgd ${OPTIMISED} parameters`, prepare: prepareSgd },
   ];
 }
 
-async function prepareBatchNorm(device: GpuDevice, shape: Shape): Promise<PreparedKernel> {
+async function prepareBatchNorm(host: KernelHost, shape: Shape): Promise<PreparedKernel> {
   const graph = new Graph({ training: true });
   const x = graph.source("x", shape);
   const y = batchNorm(graph, x, { name: "bn", relu: true });
-  const run = await KernelRun.create(device, graph, [y]);
+  const run = await KernelRun.create(host, graph, [y]);
   return {
     run,
     bytes: 2 * 4 * elementCount(shape),
@@ -53,14 +52,14 @@ async function prepareBatchNorm(device: GpuDevice, shape: Shape): Promise<Prepar
   };
 }
 
-async function prepareBatchNormBackward(device: GpuDevice, shape: Shape): Promise<PreparedKernel> {
+async function prepareBatchNormBackward(host: KernelHost, shape: Shape): Promise<PreparedKernel> {
   const graph = new Graph({ training: true });
   const x = graph.source("x", shape, { needsGradient: true });
   const y = batchNorm(graph, x, { name: "bn", relu: true });
   const dy = graph.source("dy", shape);
   const dx = differentiate(graph, new Map([[y, dy]]), linearCombination).get(x);
   if (!dx) throw new Error("Cannot differentiate batch norm");
-  const run = await KernelRun.create(device, graph, [dx]);
+  const run = await KernelRun.create(host, graph, [dx]);
   return {
     run,
     kind: "batch_norm_backward",
@@ -78,12 +77,12 @@ async function prepareBatchNormBackward(device: GpuDevice, shape: Shape): Promis
   };
 }
 
-async function prepareMultistep(device: GpuDevice, shape: Shape): Promise<PreparedKernel> {
+async function prepareMultistep(host: KernelHost, shape: Shape): Promise<PreparedKernel> {
   const graph = new Graph({ training: true });
   const [u, previous, f] = ["u", "previous", "f"].map((name) => graph.source(name, shape));
   const k = graph.parameter("k", [1], { initializer: { kind: "constant", value: 0.5 } });
   const next = lmStep(graph, "next", { u, previous, f, k });
-  const run = await KernelRun.create(device, graph, [next]);
+  const run = await KernelRun.create(host, graph, [next]);
   return {
     run,
     bytes: 4 * 4 * elementCount(shape),
@@ -96,13 +95,13 @@ async function prepareMultistep(device: GpuDevice, shape: Shape): Promise<Prepar
   };
 }
 
-async function prepareSgd(device: GpuDevice): Promise<PreparedKernel> {
+async function prepareSgd(host: KernelHost): Promise<PreparedKernel> {
   const [learningRate, momentum, weightDecay] = [0.1, 0.9, 1e-4];
   const graph = new Graph({ training: true });
   graph.parameter("w", [OPTIMISED], { initializer: { kind: "constant", value: 0 } });
   const step = graph.input("step", STEP_BYTES);
   const scales = sgd(graph, { momentum, weightDecay, step });
-  const run = await KernelRun.create(device, graph, []);
+  const run = await KernelRun.create(host, graph, []);
   run.writeInput(step, encodeStep({ learningRate, seed: 1, epoch: 0 }));
   run.writeInput(scales, decayScales(graph));
   return {

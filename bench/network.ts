@@ -1,5 +1,6 @@
 /** Images a second of whole networks: training steps and inference batches, on random images resident in memory. */
 import { pipelined } from "../src/engine/runner.ts";
+import type { TuningOptions } from "../src/engine/tuning.ts";
 import { measureMultiplyAdds } from "./ceilings.ts";
 import { type Measurement, median, summarise } from "./measure.ts";
 import { forwardMultiplyAdds, type NetworkOptions, NetworkSession } from "./network_session.ts";
@@ -7,7 +8,7 @@ import { timeByKind, timeStep } from "./step_timeline.ts";
 import { GpuTimer } from "./timer.ts";
 import { toTraceFile } from "./trace_events.ts";
 
-export interface NetworkBenchOptions extends NetworkOptions {
+export interface NetworkBenchOptions extends NetworkOptions, TuningOptions {
   /** Counted runs over all batches. */
   readonly runs: number;
   readonly matches: (name: string) => boolean;

@@ -5,6 +5,7 @@ import { type Batch, gatherBatch, sequentialBatches } from "../src/engine/batche
 import type { TrainingConfig } from "../src/engine/messages.ts";
 import { inferenceProgram, type Program, trainingProgram } from "../src/engine/programs.ts";
 import { planProgram, Runner, type StepArguments } from "../src/engine/runner.ts";
+import { openTuner, tunePrograms, type TuningOptions } from "../src/engine/tuning.ts";
 import { randomBytes } from "./measure.ts";
 
 export interface NetworkOptions {
@@ -40,12 +41,17 @@ export class NetworkSession {
   }
 
   /** Opens the device, compiles, and uploads initial values. */
-  static async open(options: NetworkOptions, purpose: "train" | "infer"): Promise<NetworkSession> {
+  static async open(
+    options: NetworkOptions & TuningOptions & { readonly signal: AbortSignal },
+    purpose: "train" | "infer",
+  ): Promise<NetworkSession> {
     const device = await GpuDevice.open();
     const made: { destroy(): void }[] = [device];
     try {
       const program = record(options, purpose);
-      const plan = planProgram(device, program);
+      const tuner = await openTuner(device, options);
+      for await (const _tried of tunePrograms({ device, tuner }, [program], options.signal));
+      const plan = planProgram({ device, tuner }, program);
       const variables = new Variables(device, plan);
       made.unshift(variables);
       const runner = await Runner.create(device, program, { plan, variables });

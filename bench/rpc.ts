@@ -1,7 +1,7 @@
 /** Calls to a server: latency when it is idle and while a run trains at full speed, and inference by many callers. */
 import { createClient } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
-import type { LocalCommands } from "../src/cli/mod.ts";
+import type { LocalCommands, TuneMode } from "../src/cli/mod.ts";
 import { CatalogService, TrainingService } from "../src/gen/mod.ts";
 import { type Measurement, summarise } from "./measure.ts";
 import { benchInferCalls } from "./rpc_infer.ts";
@@ -10,6 +10,7 @@ export interface RpcBenchOptions {
   readonly model: string;
   readonly batchSize: number;
   readonly runs: number;
+  readonly tune: TuneMode;
   readonly matches: (name: string) => boolean;
   readonly signal: AbortSignal;
   readonly serve: LocalCommands["serve"];
@@ -24,7 +25,13 @@ const PAUSE_MS = 20;
  */
 export async function* benchRpc(options: RpcBenchOptions): AsyncGenerator<Measurement> {
   const dataDir = await Deno.makeTempDir({ prefix: "multistep-bench-" });
-  const server = await options.serve({ listen: "127.0.0.1:0", dataDir, importFolders: [], log: () => {} });
+  const server = await options.serve({
+    listen: "127.0.0.1:0",
+    dataDir,
+    importFolders: [],
+    tune: options.tune,
+    log: () => {},
+  });
   try {
     const transport = createGrpcTransport({ baseUrl: `http://${server.address}` });
     const catalog = createClient(CatalogService, transport);

@@ -10,25 +10,28 @@ export function localCommands(options: { readonly version: string; readonly data
       const { assertSupportedDeno, startServer } = await import("./server/mod.ts");
       const { startEngine } = await import("./engine/mod.ts");
       assertSupportedDeno(Deno.version.deno);
-      return await startServer({ ...serveOptions, engine: (dataDir) => startEngine({ dataDir }) });
+      return await startServer({
+        ...serveOptions,
+        engine: (dataDir, warn) => startEngine({ dataDir, warn, tune: serveOptions.tune }),
+      });
     },
     doctor: () => examine(options.version),
-    async *bench(kind, options): AsyncGenerator<BenchMeasurement> {
-      const { filter } = options;
+    async *bench(kind, { filter, ...benchOptions }): AsyncGenerator<BenchMeasurement> {
       const matches = (name: string) => filter === undefined || name.includes(filter);
+      const measured = { ...benchOptions, matches, dataDir: options.dataDir, warn: benchOptions.note };
       if (kind === "rpc") {
         const { benchRpc } = await import("../bench/rpc.ts");
-        yield* benchRpc({ ...options, matches, serve: this.serve });
+        yield* benchRpc({ ...measured, serve: this.serve });
         return;
       }
       if (kind === "kernels") {
         const { benchKernels } = await import("../bench/kernels.ts");
-        yield* benchKernels({ ...options, matches });
+        yield* benchKernels(measured);
         return;
       }
       const { benchInfer, benchTrain } = await import("../bench/network.ts");
       const run = kind === "train" ? benchTrain : benchInfer;
-      yield* run({ ...options, matches });
+      yield* run(measured);
     },
     exampleImages: (folder) => writeExamples(folder, options.dataDir),
   };

@@ -22,6 +22,10 @@ export interface LocalCommands {
   exampleImages(folder: string): Promise<ExampleImage[]>;
 }
 
+/** Whether kernels are measured to choose the fastest; `auto`: on hardware, not on software Vulkan. */
+export const tuneModes = ["auto", "on", "off"] as const;
+export type TuneMode = typeof tuneModes[number];
+
 export interface ServeOptions {
   /** "HOST:PORT"; port 0 takes a free one. */
   readonly listen: string;
@@ -30,6 +34,7 @@ export interface ServeOptions {
   readonly importFolders: readonly string[];
   /** Of concurrent calls of inference; default: the server's. */
   readonly inferenceLimits?: InferenceLimits;
+  readonly tune: TuneMode;
   /** Takes the server's log, one line of JSON at a time, without its line break. */
   readonly log: (line: string) => void;
 }
@@ -91,6 +96,7 @@ export interface BenchOptions {
   readonly precision?: "f32" | "mixed";
   /** How often each case is measured. */
   readonly runs: number;
+  readonly tune: TuneMode;
   /** Only cases whose name contains this. */
   readonly filter?: string;
   /** Of train: where the timeline of one step goes. */

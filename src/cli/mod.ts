@@ -30,6 +30,7 @@ export type {
   LocalCommands,
   LocalServer,
   ServeOptions,
+  TuneMode,
 } from "./local.ts";
 export { onInterrupt, terminalSink } from "./terminal.ts";
 export type { ImageSize } from "./values.ts";

@@ -4,6 +4,7 @@ import {
   CheckpointSchema,
   type Metrics,
   MetricsSchema,
+  type Preparing,
   PreparingSchema,
   type Run,
   type RunEvent,
@@ -15,6 +16,7 @@ import {
 } from "../gen/mod.ts";
 import { formatBytes, formatDuration, formatFraction, formatLoss, formatRate } from "./format.ts";
 import type { Output } from "./output.ts";
+import type { ProgressState } from "./progress.ts";
 import { enumName, type JsonObject, messageToJson } from "./proto_json.ts";
 
 export function stateName(state: RunState): string {
@@ -40,11 +42,7 @@ export class RunView {
         progress.note(`${run} is ${stateName(kind.value.state)}${because(kind.value.statusMessage)}`);
         break;
       case "preparing":
-        progress.update({
-          done: kind.value.pipelinesReady,
-          total: kind.value.pipelinesTotal,
-          text: `compiling kernels ${kind.value.pipelinesReady}/${kind.value.pipelinesTotal}`,
-        });
+        progress.update(preparation(kind.value));
         break;
       case "progress":
         progress.update({ done: step, total: kind.value.totalSteps, text: this.#progressText(event, kind.value) });
@@ -82,6 +80,12 @@ export class RunView {
 }
 
 /** An event as one flat object: its kind by name, and the fields of that kind beside those of every event. */
+function preparation({ kernelsMeasured, kernelsTotal, pipelinesReady, pipelinesTotal }: Preparing): ProgressState {
+  return kernelsTotal > 0
+    ? { done: kernelsMeasured, total: kernelsTotal, text: `measuring kernels ${kernelsMeasured}/${kernelsTotal}` }
+    : { done: pipelinesReady, total: pipelinesTotal, text: `compiling kernels ${pipelinesReady}/${pipelinesTotal}` };
+}
+
 function eventJson(event: RunEvent): JsonObject {
   const { run, sequence, attempt, step, epoch, kind } = event;
   const time = event.time === undefined ? undefined : timestampDate(event.time).toISOString();

@@ -13,6 +13,7 @@ import type {
   TrainingEvent,
   TrainingJob,
   TrainingMemory,
+  TuneMode,
 } from "./messages.ts";
 import { EngineError } from "./messages.ts";
 import type { CallName, Calls, FromWorker, ToWorker } from "./protocol.ts";
@@ -22,14 +23,22 @@ const CLOSE_PATIENCE_MS = 10_000;
 /** The ended worker's thread unloads the driver by itself; a process that exits meanwhile corrupts Mesa's heap. */
 const TEARDOWN_MS = 250;
 
+export interface EngineOptions {
+  readonly dataDir: string;
+  /** Default auto. */
+  readonly tune?: TuneMode;
+  /** Takes what should be logged. */
+  readonly warn?: (message: string) => void;
+}
+
 /**
  * Starts the worker that owns the GPU.
  * @throws {EngineError} `unavailable` when there is no Vulkan driver.
  */
-export async function startEngine(options: { readonly dataDir: string }): Promise<Engine> {
-  const client = new WorkerClient();
+export async function startEngine({ dataDir, tune = "auto", warn = () => {} }: EngineOptions): Promise<Engine> {
+  const client = new WorkerClient(warn);
   try {
-    const adapter = await client.call("open", options).result;
+    const adapter = await client.call("open", { dataDir, tune }).result;
     return new WorkerEngine(client, adapter);
   } catch (error) {
     client.terminate(new EngineError("unavailable", "The engine could not be opened"));
@@ -94,8 +103,11 @@ class WorkerClient {
   #nextId = 1;
   #ended: EngineError | undefined;
 
-  constructor() {
-    this.#worker.onmessage = ({ data }: MessageEvent<FromWorker>) => this.#receive(data);
+  constructor(warn: (message: string) => void) {
+    this.#worker.onmessage = ({ data }: MessageEvent<FromWorker>) => {
+      if ("warning" in data) warn(data.warning);
+      else this.#receive(data);
+    };
     this.#worker.onerror = (event) => {
       event.preventDefault();
       this.terminate(new EngineError("internal", `The engine stopped: ${event.message}`));
@@ -173,7 +185,7 @@ class WorkerClient {
     this.#worker.postMessage(message);
   }
 
-  #receive(message: FromWorker): void {
+  #receive(message: Exclude<FromWorker, { warning: string }>): void {
     const pending = this.#pending.get(message.id);
     if (!pending) return;
     if ("event" in message) return pending.onEvent(message.event);

@@ -8,6 +8,7 @@ import { MetricSums } from "./metrics.ts";
 import { evaluationProgram } from "./programs.ts";
 import { pipelined, type Runner } from "./runner.ts";
 import { loadNetwork, shapeOf } from "./trained_network.ts";
+import { tunePrograms } from "./tuning.ts";
 
 /**
  * Evaluates a checkpoint on a split: progress after every batch, then the result.
@@ -28,7 +29,9 @@ export async function* evaluate(
     throw new EngineError("invalid", `Cannot evaluate on ${dataset.name}: its ${job.split} split has no images`);
   }
   const batchSize = Math.min(job.batchSize, images.count);
-  const network = await loadNetwork(context.device, checkpoint, evaluationProgram(shapeOf(checkpoint), batchSize));
+  const program = evaluationProgram(shapeOf(checkpoint), batchSize);
+  for await (const _tried of tunePrograms(context, [program], signal));
+  const network = await loadNetwork(context, checkpoint, program);
   try {
     const classes = dataset.classNames.length;
     const sums = new MetricSums();

@@ -1,5 +1,5 @@
 import type { DatasetDescription } from "../data/mod.ts";
-import { type GpuDevice, MemoryLimitError, type Plan } from "../gpu/mod.ts";
+import { MemoryLimitError, type Plan } from "../gpu/mod.ts";
 import { memoryOf } from "./memory.ts";
 import { EngineError, type MemoryQuestion, type TrainingConfig, type TrainingMemory } from "./messages.ts";
 import {
@@ -9,7 +9,7 @@ import {
   type TrainingChoices,
   trainingProgram,
 } from "./programs.ts";
-import { eventLoopTurn, planProgram } from "./runner.ts";
+import { eventLoopTurn, type PlanningContext, planProgram } from "./runner.ts";
 
 /** One program with its plan. */
 export interface Planned {
@@ -45,7 +45,7 @@ function imagesUsed(config: TrainingConfig, { images }: DatasetDescription) {
  * @throws {ModelError} for an unknown network.
  */
 export async function planTraining(
-  device: GpuDevice,
+  context: PlanningContext,
   config: TrainingConfig,
   dataset: DatasetDescription,
 ): Promise<TrainingPlans> {
@@ -59,10 +59,10 @@ export async function planTraining(
   }
   if (used.test === 0) throw new EngineError("invalid", `Cannot train on ${dataset.name}: it has no test images`);
   try {
-    return planWithin(device, config, dataset);
+    return planWithin(context, config, dataset);
   } catch (error) {
     if (!(error instanceof MemoryLimitError)) throw error;
-    const largest = await largestFittingBatch(device, config, { dataset, error });
+    const largest = await largestFittingBatch(context, config, { dataset, error });
     const advice = largest === 0 ? "not even one image fits" : `the largest batch that fits is ${largest}`;
     throw new EngineError(
       "exhausted",
@@ -72,12 +72,13 @@ export async function planTraining(
   }
 }
 
-function planWithin(device: GpuDevice, config: TrainingConfig, dataset: DatasetDescription): TrainingPlans {
+function planWithin(context: PlanningContext, config: TrainingConfig, dataset: DatasetDescription): TrainingPlans {
   const { batchSize } = config;
   const images = imagesUsed(config, dataset);
-  const plans = planRun(device, shapeFor(config, dataset), { choices: config, batchSize, images });
+  const plans = planRun(context, shapeFor(config, dataset), { choices: config, batchSize, images });
   const { total } = memoryOf(plans);
-  if (total > (device.memoryBudget ?? Infinity)) throw new MemoryLimitError("A run", total, device.memoryBudget ?? 0);
+  const { memoryBudget = Infinity } = context.device;
+  if (total > memoryBudget) throw new MemoryLimitError("A run", total, memoryBudget);
   return plans;
 }
 
@@ -89,11 +90,11 @@ interface RunSize {
 
 /** @throws {MemoryLimitError} when one of the plans is past the budget. */
 function planRun(
-  device: Pick<GpuDevice, "adapter" | "target" | "memoryBudget">,
+  context: PlanningContext,
   shape: NetworkShape,
   { choices, batchSize, images }: RunSize,
 ): TrainingPlans {
-  const plan = (program: Program): Planned => ({ program, plan: planProgram(device, program) });
+  const plan = (program: Program): Planned => ({ program, plan: planProgram(context, program) });
   const remainder = images.train % batchSize;
   const evaluationBatch = Math.min(batchSize, images.test);
   return {
@@ -109,7 +110,7 @@ function planRun(
  * @throws {EngineError} `exhausted` when one buffer is past the adapter's limit.
  * @throws {ModelError} for an unknown network.
  */
-export function trainingMemory({ adapter, target }: GpuDevice, question: MemoryQuestion): TrainingMemory {
+export function trainingMemory({ device, tuner }: PlanningContext, question: MemoryQuestion): TrainingMemory {
   const { model, height, width, channels, classes, batchSize, precision } = question;
   const { images = { train: batchSize, test: batchSize } } = question;
   const perChannel = (value: number) => Array.from({ length: channels }, () => value);
@@ -124,7 +125,8 @@ export function trainingMemory({ adapter, target }: GpuDevice, question: MemoryQ
     precision,
   };
   const format = { height, width, channels, mean: perChannel(0), standardDeviation: perChannel(1) };
-  const unbounded = { adapter, target, memoryBudget: undefined };
+  const { adapter, target } = device;
+  const unbounded = { device: { adapter, target, memoryBudget: undefined }, tuner };
   try {
     return memoryOf(planRun(unbounded, { model, images: format, classes }, { choices, batchSize, images }));
   } catch (error) {
@@ -136,14 +138,14 @@ export function trainingMemory({ adapter, target }: GpuDevice, question: MemoryQ
 
 /** Bisects on the plan of a full batch; lets the event loop run between plans, so that other jobs go on. */
 async function largestFittingBatch(
-  device: GpuDevice,
+  context: PlanningContext,
   config: TrainingConfig,
   { dataset, error }: { readonly dataset: DatasetDescription; readonly error: MemoryLimitError },
 ): Promise<number> {
   const shape = shapeFor(config, dataset);
   const fits = (batchSize: number) => {
     try {
-      planProgram(device, trainingProgram(shape, config, batchSize));
+      planProgram(context, trainingProgram(shape, config, batchSize));
       return true;
     } catch (error) {
       if (error instanceof MemoryLimitError) return false;

@@ -119,7 +119,7 @@ export class InferenceService {
   #network({ checkpoint, networks }: Loaded, size: number): Promise<TrainedNetwork> {
     const known = networks.get(size);
     if (known) return known;
-    const network = loadNetwork(this.#context.device, checkpoint, inferenceProgram(shapeOf(checkpoint), size));
+    const network = loadNetwork(this.#context, checkpoint, inferenceProgram(shapeOf(checkpoint), size));
     networks.set(size, network);
     network.catch(() => networks.delete(size));
     return network;

@@ -37,6 +37,9 @@ export interface TrainingConfig {
   readonly maxRetries: number;
 }
 
+/** Whether kernels are measured on the adapter to choose the fastest; `auto`: on hardware, not on software Vulkan. */
+export type TuneMode = "auto" | "on" | "off";
+
 /** Means over `images` images; `top1` and `top5` are fractions. */
 export interface Metrics {
   readonly loss: number;
@@ -76,7 +79,13 @@ export type TrainingEvent =
   & (
     /** The first event of a resumed job: where it goes on. Without `from` no checkpoint could be used: it starts anew. */
     | { readonly kind: "resumed"; readonly from?: CheckpointInfo; readonly refused: readonly RefusedCheckpoint[] }
-    | { readonly kind: "preparing"; readonly pipelinesReady: number; readonly pipelinesTotal: number }
+    | {
+      readonly kind: "preparing";
+      readonly pipelinesReady: number;
+      readonly pipelinesTotal: number;
+      /** Kernels measured against each other, of those to be; absent where that is not what is done. */
+      readonly tuning?: { readonly done: number; readonly total: number };
+    }
     | {
       readonly kind: "progress";
       readonly metrics: Metrics;

@@ -14,11 +14,12 @@ import type {
   TrainingEvent,
   TrainingJob,
   TrainingMemory,
+  TuneMode,
 } from "./messages.ts";
 
 /** What a worker can be asked: argument, events on the way, result. */
 export interface Calls {
-  open: { argument: { readonly dataDir: string }; event: never; result: AdapterInfo };
+  open: { argument: { readonly dataDir: string; readonly tune: TuneMode }; event: never; result: AdapterInfo };
   /** Ends what runs and frees the GPU. */
   close: { argument: null; event: never; result: void };
   check: { argument: TrainingConfig; event: never; result: void };
@@ -43,6 +44,8 @@ export type ToWorker =
   | { readonly id: number; readonly abort: true };
 
 export type FromWorker =
+  /** Something to be logged, of no call's. */
+  | { readonly warning: string }
   | { readonly id: number; readonly event: Calls[CallName]["event"] }
   | { readonly id: number; readonly result: Calls[CallName]["result"] }
   | { readonly id: number; readonly error: { readonly kind: EngineErrorKind; readonly message: string } };

@@ -4,10 +4,13 @@ import {
   Execution,
   type GpuDevice,
   GpuError,
+  MemoryLimitError,
   type Plan,
   planGraph,
+  type PlanOptions,
   ReadBackRing,
   type ReadBackTicket,
+  type Tuner,
   Variables,
 } from "../gpu/mod.ts";
 import type { Batch } from "./batches.ts";
@@ -128,14 +131,39 @@ function outputBytes({ kept, slots }: Plan, { output }: Pick<Program, "output">)
 }
 
 /**
- * Plans a program for a device.
+ * Plans a program with the kernels chosen for the device, or with the built-in ones where those alone fit.
  * @throws {GpuError} `unsupported` for mixed precision where kernels cannot store f16.
  * @throws {MemoryLimitError} when it does not fit.
  */
 export function planProgram(
-  device: Pick<GpuDevice, "adapter" | "target" | "memoryBudget">,
+  { device, tuner }: PlanningContext,
   program: Pick<Program, "graph" | "output">,
 ): Plan {
+  const options = planOptions(device, program);
+  if (!tuner) return planGraph(program.graph, options);
+  try {
+    return planGraph(program.graph, { ...options, choose: tuner.choose });
+  } catch (error) {
+    if (!(error instanceof MemoryLimitError)) throw error;
+    return planGraph(program.graph, options);
+  }
+}
+
+/** What a plan depends on besides the program. */
+export interface PlanningContext {
+  readonly device: Pick<GpuDevice, "adapter" | "target" | "memoryBudget">;
+  /** Absent where kernels are the built-in choices. */
+  readonly tuner?: Pick<Tuner, "choose">;
+}
+
+/**
+ * How a program is planned, whatever its kernels are.
+ * @throws {GpuError} `unsupported` for mixed precision where kernels cannot store f16.
+ */
+export function planOptions(
+  device: PlanningContext["device"],
+  program: Pick<Program, "graph" | "output">,
+): Omit<PlanOptions, "choose"> {
   const { description, device: name, features } = device.adapter;
   if (program.graph.options.precision === "mixed" && !features.includes("shader-f16")) {
     throw new GpuError(
@@ -143,11 +171,7 @@ export function planProgram(
       `Cannot train in mixed precision on ${description || name}: it has no "shader-f16"; use precision f32`,
     );
   }
-  return planGraph(program.graph, {
-    target: device.target,
-    keep: [program.output],
-    memoryBudget: device.memoryBudget,
-  });
+  return { target: device.target, keep: [program.output], memoryBudget: device.memoryBudget };
 }
 
 /**

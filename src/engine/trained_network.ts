@@ -1,6 +1,6 @@
-import type { GpuDevice } from "../gpu/mod.ts";
 import { Variables } from "../gpu/mod.ts";
 import type { Checkpoint, NamedTensor } from "../models/mod.ts";
+import type { EngineContext } from "./context.ts";
 import { EngineError } from "./messages.ts";
 import type { NetworkShape, Program } from "./programs.ts";
 import { planProgram, Runner } from "./runner.ts";
@@ -21,11 +21,12 @@ export function shapeOf({ model, dataset }: Checkpoint): NetworkShape {
  * @throws {EngineError} when the checkpoint's tensors are not those of its network.
  */
 export async function loadNetwork(
-  device: GpuDevice,
+  context: EngineContext,
   checkpoint: Checkpoint,
   program: Program,
 ): Promise<TrainedNetwork> {
-  const plan = planProgram(device, program);
+  const { device } = context;
+  const plan = planProgram(context, program);
   const variables = new Variables(device, plan);
   try {
     upload(variables, checkpoint);

@@ -9,6 +9,7 @@ import { type Planned, planTraining, type TrainingPlans } from "./fit.ts";
 import { EngineError, type TrainingConfig, type TrainingEvent, type TrainingJob } from "./messages.ts";
 import { MetricSums, Speedometer } from "./metrics.ts";
 import { eventLoopTurn, pipelined, Runner } from "./runner.ts";
+import { tunePrograms } from "./tuning.ts";
 
 /**
  * Trains a network from its initial values to the last epoch: progress after every step, an evaluation and a checkpoint
@@ -24,7 +25,15 @@ export async function* train(
 ): AsyncGenerator<TrainingEvent> {
   const { config } = job;
   const dataset = await context.datasets.describe(config.dataset);
-  const plans = await planTraining(context.device, config, dataset);
+  // Before anything is measured: what does not fit is told at once.
+  let plans = await planTraining(context, config, dataset);
+  const programs = [plans.full, plans.tail, plans.evaluation].flatMap((planned) => planned?.program ?? []);
+  let isTuned = false;
+  for await (const tuning of tunePrograms(context, programs, signal)) {
+    isTuned = true;
+    yield { kind: "preparing", step: 0, epoch: 0, tuning, pipelinesReady: 0, pipelinesTotal: 0 };
+  }
+  if (isTuned) plans = await planTraining(context, config, dataset);
   const images = {
     train: limitImages(await context.datasets.load(config.dataset, "train"), config.limitTrain),
     test: limitImages(await context.datasets.load(config.dataset, "test"), config.limitTest),

@@ -12,6 +12,7 @@ import { EngineError } from "./messages.ts";
 import type { Calls, FromWorker, ToWorker } from "./protocol.ts";
 import { eventLoopTurn } from "./runner.ts";
 import { train } from "./training.ts";
+import { openTuner } from "./tuning.ts";
 
 interface Opened {
   readonly context: EngineContext;
@@ -45,7 +46,7 @@ async function run(
   message: Exclude<ToWorker, { abort: true }>,
   signal: AbortSignal,
 ): Promise<Calls[keyof Calls]["result"]> {
-  if (message.call === "open") return await open(message.argument.dataDir);
+  if (message.call === "open") return await open(message.argument);
   if (!opened) throw new EngineError("internal", "The engine was called before it was opened");
   const { context, inference } = opened;
   switch (message.call) {
@@ -53,11 +54,11 @@ async function run(
       return await close(message.id, context.device);
     case "check": {
       const config = message.argument;
-      await planTraining(context.device, config, await context.datasets.describe(config.dataset));
+      await planTraining(context, config, await context.datasets.describe(config.dataset));
       return;
     }
     case "memory":
-      return trainingMemory(context.device, message.argument);
+      return trainingMemory(context, message.argument);
     case "train":
       return await postEvents(message.id, train(context, message.argument, signal));
     case "evaluate":
@@ -71,9 +72,10 @@ async function run(
   }
 }
 
-async function open(dataDir: string): Promise<Calls["open"]["result"]> {
+async function open({ dataDir, tune }: Calls["open"]["argument"]): Promise<Calls["open"]["result"]> {
   const device = await GpuDevice.open();
-  const context = { device, datasets: new DatasetRegistry(dataDir), dataDir };
+  const tuner = await openTuner(device, { dataDir, tune, warn: (warning) => post({ warning }) });
+  const context = { device, tuner, datasets: new DatasetRegistry(dataDir), dataDir };
   opened = { context, inference: new InferenceService(context) };
   return device.adapter;
 }

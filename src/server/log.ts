@@ -12,12 +12,16 @@ export class Log {
     this.write("info", message, fields);
   }
 
+  warn(message: string, fields: LogFields = {}): void {
+    this.write("warning", message, fields);
+  }
+
   /** @param error logged with its stack and its causes; they never reach a client. */
   error(message: string, error: unknown, fields: LogFields = {}): void {
     this.write("error", message, { ...fields, error: describe(error) });
   }
 
-  private write(level: "info" | "error", message: string, fields: LogFields): void {
+  private write(level: "info" | "warning" | "error", message: string, fields: LogFields): void {
     this.sink(JSON.stringify({ time: new Date().toISOString(), level, message, ...fields }));
   }
 }

@@ -19,8 +19,8 @@ export interface ServerOptions {
   readonly listen: string;
   /** Made if it is missing. */
   readonly dataDir: string;
-  /** Starts the engine once the data folder is held; the server closes it. */
-  engine(dataDir: string): Engine | Promise<Engine>;
+  /** Starts the engine once the data folder is held, which may tell warnings for the log; the server closes it. */
+  engine(dataDir: string, warn: (message: string) => void): Engine | Promise<Engine>;
   /** Takes the log, one line of JSON at a time. */
   readonly log: LogSink;
   /** Folders beside the data folder that data sets may be imported from. */
@@ -72,7 +72,10 @@ async function assemble(options: ServerOptions, prepared: Prepared): Promise<Run
   const log = new Log(options.log);
   const { path: dataDir } = acquired.adopt(holdDataFolder(options.dataDir), (folder) => folder.release());
   const store = acquired.adopt(RunStore.open(join(dataDir, "multistep.sqlite")), (store) => store.close());
-  const engine = acquired.adopt(await options.engine(dataDir), (engine) => engine.close());
+  const engine = acquired.adopt(
+    await options.engine(dataDir, (message) => log.warn(message)),
+    (engine) => engine.close(),
+  );
   const catalog = options.catalog ?? createCatalog(dataDir);
   const { runs, health, routes } = createServices({
     store,

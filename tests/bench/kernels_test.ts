@@ -50,8 +50,8 @@ Deno.test("measure() checks a kernel, then tells its shares of the ceilings", as
       const right = caseNamed("forward 3x3 24->40");
       const wrong: KernelCase = {
         name: "conv2d that forgets",
-        async prepare(device) {
-          const prepared = await right.prepare(device);
+        async prepare(host) {
+          const prepared = await right.prepare(host);
           // What is compared with the reference, and no longer what was computed from.
           prepared.run.parameter("conv.weight").fill(1);
           return prepared;

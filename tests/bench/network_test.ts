@@ -25,6 +25,9 @@ Deno.test("benchTrain() tells speed and JavaScript, and traces one step", async 
       matches: () => true,
       signal: new AbortController().signal,
       trace,
+      tune: "off",
+      dataDir: folder,
+      warn: () => {},
       note: (line) => notes.push(line),
     }));
     const [ceiling, { unit, median, details }] = measurements;

@@ -29,6 +29,8 @@ Deno.test("serve listens where it is told, and ends in order when interrupted", 
     "some where",
     "--import-folders",
     "a,b c",
+    "--tune",
+    "off",
     "--json",
   ], {
     onStart: (given) => interrupt = given,
@@ -42,6 +44,7 @@ Deno.test("serve listens where it is told, and ends in order when interrupted", 
     },
   });
   assertEquals([asked?.listen, asked?.dataDir, asked?.importFolders], ["0.0.0.0:0", "some where", ["a", "b c"]]);
+  assertEquals(asked?.tune, "off");
   assertEquals(jsonLines(outcome), [{ address: "127.0.0.1:4242", data_dir: "some where" }]);
   assertEquals([outcome.code, server.closes], [0, 1]);
   assertEquals(outcome.stderr.split("\n")[0], '{"level":"info"}');
@@ -63,6 +66,7 @@ Deno.test("serve uses the default address and data folder", async () => {
     },
   });
   assertEquals([asked?.listen, asked?.dataDir, asked?.importFolders], ["127.0.0.1:50051", "home/data", []]);
+  assertEquals(asked?.tune, "auto");
   assertEquals(outcome.stdout, "Listening on 127.0.0.1:4242, with data in home/data\n");
 });
 
@@ -161,7 +165,7 @@ Deno.test("bench passes on its options and writes a line a measurement", async (
     },
   };
   const line = "bench train --model resnet-20 --batch-size 32 --image 28x28x1 --classes 7 --runs 3 --filter lm " +
-    "--precision mixed --trace step.json --json";
+    "--precision mixed --trace step.json --tune on --json";
   const outcome = await runCommand(line.split(" "), { local });
   assertEquals(jsonLines(outcome), [{
     benchmark: "train",
@@ -183,6 +187,7 @@ Deno.test("bench passes on its options and writes a line a measurement", async (
     runs: 3,
     filter: "lm",
     trace: "step.json",
+    tune: "on",
   }]);
   const text = await runCommand(["bench", "train"], { local });
   assertEquals(

@@ -43,7 +43,7 @@ Deno.test("trainingMemory() is what a run's buffers take at their peak, within 5
       batchSize: config.batchSize,
       precision: config.precision,
     };
-    const memory = trainingMemory(device, { ...question, images: { train: 100, test: 50 } });
+    const memory = trainingMemory({ device }, { ...question, images: { train: 100, test: 50 } });
     assertEquals(memory.total, memory.parameters + memory.activations + memory.workspace);
 
     const buffers = countBuffers(device);
@@ -54,14 +54,14 @@ Deno.test("trainingMemory() is what a run's buffers take at their peak, within 5
     assert(error < 0.05, `told ${memory.total} bytes, made ${buffers.peak}`);
     assertEquals(buffers.live, 0);
 
-    const withoutTail = trainingMemory(device, question);
+    const withoutTail = trainingMemory({ device }, question);
     assertEquals([withoutTail.parameters, withoutTail.activations], [memory.parameters, memory.activations]);
     assert(withoutTail.workspace < memory.workspace);
     if (device.adapter.features.includes("shader-f16")) {
-      const mixed = trainingMemory(device, { ...question, precision: "mixed" });
+      const mixed = trainingMemory({ device }, { ...question, precision: "mixed" });
       assert(mixed.activations < 0.9 * memory.activations, "f16 saves nothing");
     }
-    const twice = trainingMemory(device, { ...question, batchSize: 64 });
+    const twice = trainingMemory({ device }, { ...question, batchSize: 64 });
     assert(twice.activations > 1.8 * memory.activations);
   } finally {
     device.destroy();

@@ -43,14 +43,14 @@ function program(precision: TrainingConfig["precision"]) {
 }
 
 Deno.test("planProgram() refuses mixed precision where the adapter has no shader-f16, and says what would be right", () => {
-  const error = assertThrows(() => planProgram(deviceWith(["subgroups"]), program("mixed")), GpuError);
+  const error = assertThrows(() => planProgram({ device: deviceWith(["subgroups"]) }, program("mixed")), GpuError);
   assertEquals(
     error.message,
     'Cannot train in mixed precision on GeForce GTX 960: it has no "shader-f16"; use precision f32',
   );
   assertEquals(toEngineError(error).kind, "unsupported");
-  assert(planProgram(deviceWith(["shader-f16"]), program("mixed")).kernels.length > 0);
-  assert(planProgram(deviceWith([]), program("f32")).kernels.length > 0);
+  assert(planProgram({ device: deviceWith(["shader-f16"]) }, program("mixed")).kernels.length > 0);
+  assert(planProgram({ device: deviceWith([]) }, program("f32")).kernels.length > 0);
 });
 
 Deno.test("trainingProgram() in mixed precision adds the loss scale after the network's own statistics", () => {

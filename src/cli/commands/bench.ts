@@ -5,6 +5,7 @@ import { formatRate } from "../format.ts";
 import { type BenchKind, benchKinds, type BenchMeasurement } from "../local.ts";
 import { defaulting, optional, type OptionValues } from "../options.ts";
 import type { JsonObject } from "../proto_json.ts";
+import { tuneOption } from "../tune_option.ts";
 import { choice, imageSize, integer, text } from "../values.ts";
 
 const summaries: Readonly<Record<BenchKind, string>> = {
@@ -20,6 +21,7 @@ const measured = {
   image: defaulting(imageSize(), "32x32x3", "The network's input"),
   classes: defaulting(integer("N", { minimum: 1 }), "10", "The classes it tells apart"),
   runs: defaulting(integer("N", { minimum: 1 }), "5", "How often each case is measured"),
+  tune: tuneOption,
   filter: optional(text("TEXT"), "Only the cases whose name contains this"),
 };
 
@@ -61,6 +63,7 @@ async function measure(
       image: values.image,
       classes: values.classes,
       runs: values.runs,
+      tune: values.tune,
       filter: values.filter,
       precision: values.precision,
       trace: values.trace,

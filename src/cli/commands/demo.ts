@@ -42,6 +42,7 @@ export const demoCommand = defineCommand({
         listen: "127.0.0.1:0",
         dataDir,
         importFolders: [],
+        tune: "auto",
         log: (line) => showError(line, output),
       });
       server = await Promise.race([starting, interrupted.promise]);

@@ -2,6 +2,7 @@
 import { defineCommand } from "../command.ts";
 import { InterruptedError } from "../errors.ts";
 import { defaulting, optional } from "../options.ts";
+import { tuneOption } from "../tune_option.ts";
 import { decimal, hostAndPort, integer, listOf, text } from "../values.ts";
 
 export const serveCommand = defineCommand({
@@ -19,6 +20,7 @@ export const serveCommand = defineCommand({
     ),
     "infer-max-wait-ms": defaulting(decimal("MS"), "2", "How long an image waits for others to share a batch with"),
     "infer-queue": defaulting(integer("N", { minimum: 1 }), "1024", "Images that may wait; further ones are refused"),
+    tune: tuneOption,
   },
   async run({ values }, { context, output }) {
     const dataDir = values["data-dir"] ?? context.dataDir;
@@ -35,6 +37,7 @@ export const serveCommand = defineCommand({
         dataDir,
         importFolders: values["import-folders"] ?? [],
         inferenceLimits: { maxWait: values["infer-max-wait-ms"], queue: values["infer-queue"] },
+        tune: values.tune,
         log: (line) => context.stderr.write(`${line}\n`),
       });
       const server = await Promise.race([starting, firstInterrupt.promise]);

@@ -51,8 +51,9 @@ function toKind(body: RunEventBody): MessageInitShape<typeof proto.RunEventSchem
       return { case: "stateChanged", value: { state: states[state], statusMessage } };
     }
     case "preparing": {
-      const { pipelinesReady, pipelinesTotal } = body;
-      return { case: "preparing", value: { pipelinesReady, pipelinesTotal } };
+      const { pipelinesReady, pipelinesTotal, tuning } = body;
+      const value = { pipelinesReady, pipelinesTotal, kernelsMeasured: tuning?.done, kernelsTotal: tuning?.total };
+      return { case: "preparing", value };
     }
     case "progress": {
       const { metrics, learningRate, imagesPerSecond, totalSteps, secondsLeft } = body;

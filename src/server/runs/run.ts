@@ -33,7 +33,12 @@ export interface RunProgress {
 /** What an entry of a run's log tells. */
 export type RunEventBody =
   | { readonly kind: "state"; readonly state: RunState; readonly statusMessage: string }
-  | { readonly kind: "preparing"; readonly pipelinesReady: number; readonly pipelinesTotal: number }
+  | {
+    readonly kind: "preparing";
+    readonly pipelinesReady: number;
+    readonly pipelinesTotal: number;
+    readonly tuning?: { readonly done: number; readonly total: number };
+  }
   | {
     readonly kind: "progress";
     readonly metrics: Metrics;
