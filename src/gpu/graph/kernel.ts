@@ -60,6 +60,8 @@ export interface Question {
   readonly candidates: readonly Candidate[];
   /** Whether kernels that read parameters alone run every step. */
   readonly repack: boolean;
+  /** How images are stored; what is not named is f32. */
+  readonly elementTypes: ReadonlyMap<BufferHandle, ElementType>;
 }
 
 /** Where an operation's scratch buffers come from, and which of its forms it takes. */

@@ -1,4 +1,4 @@
-import { quadBytes } from "../../wgsl/mod.ts";
+import { type ElementType, quadBytes } from "../../wgsl/mod.ts";
 import { MemoryLimitError } from "../errors.ts";
 import { fuseOperations } from "./fuse.ts";
 import type { Graph } from "./graph.ts";
@@ -56,6 +56,7 @@ class Planner implements Lowering {
   readonly #lastUse: ReadonlyMap<Tensor, number>;
   readonly #slots = new SlotAllocator();
   readonly #images = new Map<Tensor, ImageBuffer>();
+  readonly #elementTypes = new Map<BufferHandle, ElementType>();
   readonly #parameterPacking: Packing;
   readonly #statePacking: Packing;
   #scratch: BufferHandle[] = [];
@@ -134,7 +135,12 @@ class Planner implements Lowering {
   choose(key: string, candidates: readonly Candidate[]): Candidate {
     // Training packs the weights anew every step, which another form may be worth.
     const repack = this.#graph.options.training;
-    const question = { key: `${repack ? "training" : "inference"} ${key}`, candidates, repack };
+    const question = {
+      key: `${repack ? "training" : "inference"} ${key}`,
+      candidates,
+      repack,
+      elementTypes: this.#elementTypes,
+    };
     return this.#options.choose?.(question) ?? candidates[0];
   }
 
@@ -159,6 +165,7 @@ class Planner implements Lowering {
     const buffer = this.#handle(tensor.name, imageBytes(shape, halo, elementType));
     const image = { buffer, height, width, channels, halo, elementType };
     this.#images.set(tensor, image);
+    this.#elementTypes.set(buffer, elementType);
     return image;
   }
 

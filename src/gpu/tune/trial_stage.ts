@@ -1,4 +1,5 @@
 /** The buffers on which a question's candidates run: the same inputs for all, filled at random. */
+import type { ElementType } from "../../wgsl/mod.ts";
 import { type GpuDevice, ReadBackRing, type Stopwatch } from "../device/mod.ts";
 import { GpuError, MemoryLimitError } from "../errors.ts";
 import { createDispatch, type Dispatch, recordDispatches } from "../graph/dispatch.ts";
@@ -22,6 +23,7 @@ interface OutputRange {
   readonly buffer: GPUBuffer;
   readonly offset: number;
   readonly size: number;
+  readonly elementType: ElementType;
 }
 
 export class TrialStage {
@@ -80,7 +82,7 @@ export class TrialStage {
       if (place.has(handle)) continue;
       const created = device.createBuffer(handle.label, handle.bytes, USAGE);
       place.set(handle, created);
-      if (place === this.#shared && access !== "read_write") fill.write(device, created);
+      if (place === this.#shared && access !== "read_write") fill.write(device, created, this.#elementType(handle));
     }
     const error = await device.handle.popErrorScope();
     if (error) throw new GpuError("out-of-memory", error.message);
@@ -90,7 +92,9 @@ export class TrialStage {
     const ranges = new Map<string, OutputRange>();
     for (const { buffer, access, offset = 0, size = buffer.bytes - offset } of kernels.flatMap((k) => k.bindings)) {
       if (access !== "read_write" || memory.own.has(buffer)) continue;
-      ranges.set(`${buffer.id} ${offset} ${size}`, { buffer: bufferIn(this.#shared, buffer), offset, size });
+      const elementType = this.#elementType(buffer);
+      const range = { buffer: bufferIn(this.#shared, buffer), offset, size, elementType };
+      ranges.set(`${buffer.id} ${offset} ${size}`, range);
     }
     return [...ranges.values()];
   }
@@ -116,11 +120,15 @@ export class TrialStage {
       device.handle.queue.submit([encoder.finish()]);
       const content = await ring.read(ticket);
       device.check();
-      return new Float32Array(content);
+      return toFloats(content, outputs);
     } finally {
       ring.destroy();
       gathered.destroy();
     }
+  }
+
+  #elementType(handle: BufferHandle): ElementType {
+    return this.#question.elementTypes.get(handle) ?? "f32";
   }
 
   /** Times as many repetitions together as make the stopwatch exact; the first time of all finds out how many. */
@@ -160,6 +168,23 @@ class TrialMemory implements ScratchAllocator {
   choose(_key: string, candidates: readonly Candidate[]): Candidate {
     return candidates[0];
   }
+}
+
+/** The values of the ranges, which lie one behind the other. */
+function toFloats(content: ArrayBuffer, outputs: readonly OutputRange[]): Float32Array {
+  let at = 0;
+  const parts = outputs.map(({ size, elementType }) => {
+    const part = content.slice(at, at += size);
+    return elementType === "f16" ? Float32Array.from(new Float16Array(part)) : new Float32Array(part);
+  });
+  if (parts.length === 1) return parts[0];
+  const values = new Float32Array(parts.reduce((sum, { length }) => sum + length, 0));
+  let length = 0;
+  for (const part of parts) {
+    values.set(part, length);
+    length += part.length;
+  }
+  return values;
 }
 
 function bufferIn(place: ReadonlyMap<BufferHandle, GPUBuffer>, handle: BufferHandle): GPUBuffer {

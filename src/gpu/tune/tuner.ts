@@ -7,8 +7,8 @@ import { contest, type Trial } from "./contest.ts";
 import { RandomFill } from "./random_fill.ts";
 import { TrialStage } from "./trial_stage.ts";
 
-/** Relative error beyond which a candidate's result is not the first one's. */
-const TOLERANCE = 1e-4;
+/** Relative error beyond which a candidate's result is not the first one's, by how images are stored. */
+const TOLERANCE = { f32: 1e-4, f16: 2e-2 } as const;
 
 /** Candidates tried, of those to be tried. */
 export interface TuningProgress {
@@ -110,14 +110,15 @@ export class Tuner {
   }
 
   async *#settle(
-    { key, candidates }: Question,
+    { key, candidates, elementTypes }: Question,
     prepare: (candidate: Candidate) => Promise<Trial>,
   ): AsyncGenerator<void> {
     const entrants = candidates.map((candidate) => ({
       name: candidate.name,
       prepare: () => prepare(candidate),
     }));
-    const choice = yield* contest(entrants, { tolerance: TOLERANCE });
+    const elementType = [...elementTypes.values()].includes("f16") ? "f16" : "f32";
+    const choice = yield* contest(entrants, { tolerance: TOLERANCE[elementType] });
     for (const [name, reason] of Object.entries(choice.dropped)) {
       this.#warn(`Cannot use the kernels "${name}" for ${key}: ${reason}`);
     }

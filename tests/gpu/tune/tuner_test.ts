@@ -7,12 +7,13 @@ import {
   linearCombination,
   planGraph,
   type PlanOptions,
+  type Precision,
   type Tensor,
   Tuner,
 } from "../../../src/gpu/mod.ts";
 import type { Candidate, Question } from "../../../src/gpu/graph/kernel.ts";
 import { assertClose } from "../../support/golden.ts";
-import { runGraph, testDevice } from "../../support/graph_runner.ts";
+import { runGraph, testDevice, testPrecisions } from "../../support/graph_runner.ts";
 import { assert, assertEquals } from "@std/assert";
 
 interface Recorded {
@@ -23,8 +24,8 @@ interface Recorded {
 }
 
 /** A convolution with stride and its gradients. */
-function recordConvolution(): Recorded {
-  const graph = new Graph({ training: true });
+function recordConvolution(precision: Precision = "f32"): Recorded {
+  const graph = new Graph({ training: true, precision });
   const x = graph.source("x", [2, 9, 8, 4], { needsGradient: true });
   const y = conv2d(graph, x, { name: "conv", outputChannels: 4, kernel: 3, stride: 2, padding: 1 });
   const dy = graph.source("dy", y.shape);
@@ -33,8 +34,8 @@ function recordConvolution(): Recorded {
   return { graph, x, dy, keep: [y, dx] };
 }
 
-async function run(choose: PlanOptions["choose"]): Promise<Float32Array[]> {
-  const { graph, x, dy, keep } = recordConvolution();
+async function run(choose: PlanOptions["choose"], precision: Precision = "f32"): Promise<Float32Array[]> {
+  const { graph, x, dy, keep } = recordConvolution(precision);
   const result = await runGraph(graph, {
     sources: new Map([[x, wave(x.shape)], [dy, wave(dy.shape)]]),
     parameters: new Map([["conv.weight", wave([4, 4, 3, 3])]]),
@@ -87,6 +88,27 @@ Deno.test("tune() finds candidates that give the same numbers, once", async () =
       [],
       "the same convolutions in another graph are measured again",
     );
+  });
+});
+
+const hasHalf = (await testPrecisions()).includes("mixed");
+
+Deno.test({ name: "tune() compares f16 images as such", ignore: !hasHalf }, async () => {
+  const { target } = await testDevice();
+  await withTuner(async (open, warnings) => {
+    const tuner = await open();
+    const { graph, keep } = recordConvolution("mixed");
+    for await (const _tried of tuner.tune([{ graph, options: { target, keep } }]));
+    assertEquals(warnings, []);
+    const plain = await run(undefined, "mixed");
+    const tuned = await run(tuner.choose, "mixed");
+    tuned.forEach((values, i) => assertClose(values, plain[i], { tolerance: 2e-2, what: `result ${i}` }));
+    const asked: Record<string, boolean> = {};
+    await run((question) => {
+      asked[question.key] = question.key.includes(" f16");
+      return tuner.choose(question);
+    }, "mixed");
+    assertEquals(Object.values(asked), Object.values(asked).map(() => true), "keys do not tell f16");
   });
 });
 
