@@ -15,6 +15,8 @@ const MAX_SUMS = 128;
 /** Uniforms of weights; a stage has at least 12. */
 const MAX_PARTS = 9;
 
+const CANDIDATES = 3;
+
 interface LaneForm {
   readonly tile: LaneTile;
   /** Uniforms that hold the weights of a block, and the size of one. */
@@ -36,7 +38,7 @@ export function lanesServe(problem: Conv2dProblem, target: Target): boolean {
 /** None where lanes would lie idle. */
 export function laneCandidates(problem: Conv2dProblem, request: StripRequest, target: Target): Candidate[] {
   if (!target.software || target.subgroupSize === 0) return [];
-  return cheapest(laneForms(problem, request, target)).map((form) => {
+  return cheapest(laneForms(problem, request, target), CANDIDATES).map((form) => {
     const { height, width, channels } = form.tile;
     return {
       name: `lanes ${height}x${width}x${channels}`,

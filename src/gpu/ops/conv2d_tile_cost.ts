@@ -60,12 +60,3 @@ export function reductionCycles({ slices, bytes }: { readonly slices: number; re
   const latency = 500;
   return 2 * slices * bytes / (PROCESSORS * CACHE_BYTES / 2) + slices * latency;
 }
-
-/** The best `count` of some forms by their cost; forms of equal `kind` count once. */
-export function bestForms<Form extends { readonly cost: number; readonly kind: string }>(
-  forms: readonly Form[],
-  count: number,
-): Form[] {
-  const sorted = [...forms].sort((a, b) => a.cost - b.cost);
-  return sorted.filter(({ kind }, i) => sorted.findIndex((other) => other.kind === kind) === i).slice(0, count);
-}

@@ -16,8 +16,9 @@ import {
 } from "../../wgsl/mod.ts";
 import type { Binding, BufferHandle, Candidate, Kernel, ScratchAllocator, Target } from "../graph/kernel.ts";
 import { type Conv2dProblem, parameterBinding } from "./conv2d_problem.ts";
+import { cheapest } from "./cheapest.ts";
 import type { Axis, StripRequest } from "./conv2d_strip.ts";
-import { bestForms, productCycles, reductionCycles } from "./conv2d_tile_cost.ts";
+import { productCycles, reductionCycles } from "./conv2d_tile_cost.ts";
 
 const CANDIDATES = 4;
 
@@ -54,9 +55,9 @@ export function tileCandidates(problem: Conv2dProblem, request: StripRequest, ta
 export function tileForms(problem: Conv2dProblem, request: StripRequest, target: Target): TileForm[] {
   const forms = tilesFor(problem, request).map((tile) => {
     const { sliceSteps, cost } = bestSlices(tileConvolution(problem, request, { tile, sliceSteps: 1 }), target);
-    return { tile, sliceSteps, cost, kind: `${tile.pixels}x${tile.channels}` };
+    return { tile, sliceSteps, cost, shape: `${tile.pixels}x${tile.channels}` };
   });
-  return bestForms(forms, CANDIDATES).map(({ tile, sliceSteps }) => {
+  return cheapest(forms, CANDIDATES).map(({ tile, sliceSteps }) => {
     const { steps } = tileExtents(tileConvolution(problem, request, { tile, sliceSteps }));
     return { name: tileName(tile, Math.ceil(steps / sliceSteps)), tile, sliceSteps };
   });

@@ -135,6 +135,8 @@ const LANE_COSTS = { inputLoad: 90, gradientLoad: { 1: 45, 2: 60, 4: 90 }, multi
 const MAX_BODY = 4700;
 const MAX_SUMS = 288;
 
+const LANE_CANDIDATES = 3;
+
 type LaneForm = Pick<LaneWeightGradient, "tile" | "laneChannels" | "patch">;
 
 /** None where lanes would lie idle. */
@@ -147,7 +149,8 @@ function laneWeightGradients(
   const { batch, outputHeight, outputWidth, kernelHeight, kernelWidth, stride, padding, groups } = problem;
   const images = { input, dOutput, outputHeight, outputWidth };
   const sizes = { ...images, kernelHeight, kernelWidth, stride, padding, groups, batch };
-  return cheapest(laneForms(problem, { input, dOutput }, target.subgroupSize)).map(({ tile, laneChannels, patch }) => {
+  const forms = laneForms(problem, { input, dOutput }, target.subgroupSize);
+  return cheapest(forms, LANE_CANDIDATES).map(({ tile, laneChannels, patch }) => {
     const form = { ...sizes, tile, laneChannels, patch };
     const { tiles } = tileCounts(form);
     const patches = batch * Math.ceil(outputHeight / patch.height) * Math.ceil(outputWidth / patch.width);

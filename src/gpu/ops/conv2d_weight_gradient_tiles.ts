@@ -13,8 +13,9 @@ import {
   wgsl,
 } from "../../wgsl/mod.ts";
 import type { Candidate, ImageBuffer, Kernel, ParameterRange, ScratchAllocator, Target } from "../graph/kernel.ts";
+import { cheapest } from "./cheapest.ts";
 import { type Conv2dProblem, parameterBinding } from "./conv2d_problem.ts";
-import { bestForms, productCycles, reductionCycles } from "./conv2d_tile_cost.ts";
+import { productCycles, reductionCycles } from "./conv2d_tile_cost.ts";
 
 const CANDIDATES = 3;
 
@@ -68,9 +69,9 @@ export function tiledGradientForms(
   };
   const forms = tilesFor(problem, { input, dOutput }).flatMap((tile) => {
     const { sliceSteps, cost } = bestSlices({ ...sizes, tile, sliceSteps: 1 }, target);
-    return { gradient: { ...sizes, tile, sliceSteps }, cost, kind: `${tile.outputs}x${tile.inputs}` };
+    return { gradient: { ...sizes, tile, sliceSteps }, cost, shape: `${tile.outputs}x${tile.inputs}` };
   });
-  return bestForms(forms, CANDIDATES).map(({ gradient }) => ({ name: gradientName(gradient.tile), gradient }));
+  return cheapest(forms, CANDIDATES).map(({ gradient }) => ({ name: gradientName(gradient.tile), gradient }));
 }
 
 function gradientName({ outputs, inputs, depth, groups }: GradientTile): string {
