@@ -54,7 +54,7 @@ interface StripForm {
 
 /** The pixels and output channel quads of a strip, the best guess first: registers are fewer on hardware. */
 const SOFTWARE_STRIPS = [[16, 4], [8, 4], [16, 2]] as const;
-const HARDWARE_STRIPS = [[4, 2], [8, 1], [4, 4], [2, 4]] as const;
+const HARDWARE_STRIPS = [[4, 2], [8, 1]] as const;
 
 export function stripCandidates(problem: Conv2dProblem, request: StripRequest, target: Target): Candidate[] {
   const quads = channelQuads(request.write) / problem.groups;

@@ -34,12 +34,16 @@ function recordConvolution(precision: Precision = "f32"): Recorded {
   return { graph, x, dy, keep: [y, dx] };
 }
 
-async function run(choose: PlanOptions["choose"], precision: Precision = "f32"): Promise<Float32Array[]> {
+async function run(
+  choose: PlanOptions["choose"],
+  { precision = "f32", software }: { readonly precision?: Precision; readonly software?: boolean } = {},
+): Promise<Float32Array[]> {
   const { graph, x, dy, keep } = recordConvolution(precision);
   const result = await runGraph(graph, {
     sources: new Map([[x, wave(x.shape)], [dy, wave(dy.shape)]]),
     parameters: new Map([["conv.weight", wave([4, 4, 3, 3])]]),
     keep,
+    software,
     choose,
   });
   const [y, dx] = keep.map((tensor) => result.values.get(tensor)!);
@@ -100,33 +104,36 @@ Deno.test({ name: "tune() compares f16 images as such", ignore: !hasHalf }, asyn
     const { graph, keep } = recordConvolution("mixed");
     for await (const _tried of tuner.tune([{ graph, options: { target, keep } }]));
     assertEquals(warnings, []);
-    const plain = await run(undefined, "mixed");
-    const tuned = await run(tuner.choose, "mixed");
+    const plain = await run(undefined, { precision: "mixed" });
+    const tuned = await run(tuner.choose, { precision: "mixed" });
     tuned.forEach((values, i) => assertClose(values, plain[i], { tolerance: 2e-2, what: `result ${i}` }));
     const asked: Record<string, boolean> = {};
     await run((question) => {
       asked[question.key] = question.key.includes(" f16");
       return tuner.choose(question);
-    }, "mixed");
+    }, { precision: "mixed" });
     assertEquals(Object.values(asked), Object.values(asked).map(() => true), "keys do not tell f16");
   });
 });
 
-Deno.test("every candidate gives the same numbers", async () => {
-  const asked = new Map<string, Question>();
-  const plain = await run((question) => {
-    asked.set(question.key, question);
-    return question.candidates[0];
+for (const software of [true, false]) {
+  const planned = software ? "software" : "a GPU";
+  Deno.test(`every candidate gives the same numbers, planned for ${planned}`, async () => {
+    const asked = new Map<string, Question>();
+    const plain = await run((question) => {
+      asked.set(question.key, question);
+      return question.candidates[0];
+    }, { software });
+    for (const { key, candidates } of asked.values()) {
+      assertEquals(new Set(candidates.map(({ name }) => name)).size, candidates.length, `${key}: names are not unique`);
+    }
+    const most = Math.max(...[...asked.values()].map(({ candidates }) => candidates.length));
+    for (let i = 1; i < most; i++) {
+      const results = await run(({ candidates }) => candidates[Math.min(i, candidates.length - 1)], { software });
+      results.forEach((values, part) => assertClose(values, plain[part], { tolerance: 1e-5, what: `result ${part}` }));
+    }
   });
-  for (const { key, candidates } of asked.values()) {
-    assertEquals(new Set(candidates.map(({ name }) => name)).size, candidates.length, `${key}: names are not unique`);
-  }
-  const most = Math.max(...[...asked.values()].map(({ candidates }) => candidates.length));
-  for (let i = 1; i < most; i++) {
-    const results = await run(({ candidates }) => candidates[Math.min(i, candidates.length - 1)]);
-    results.forEach((values, part) => assertClose(values, plain[part], { tolerance: 1e-5, what: `result ${part}` }));
-  }
-});
+}
 
 Deno.test("tune() drops a candidate that writes something else and one that does not compile", async () => {
   await withTuner(async (open, warnings) => {
