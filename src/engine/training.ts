@@ -28,6 +28,7 @@ export async function* train(
   // Before anything is measured: what does not fit is told at once.
   let plans = await planTraining(context, config, dataset);
   const programs = [plans.full, plans.tail, plans.evaluation].flatMap((planned) => planned?.program ?? []);
+  // All of them, the rare last batch too: what is left to a later run could change this one's kernels when it resumes.
   let isTuned = false;
   for await (const tuning of tunePrograms(context, programs, signal)) {
     isTuned = true;

@@ -36,7 +36,7 @@ export interface TunerOptions {
  *
  * The same choices give the same kernels and so the same bits; a different choice may change the last ones. Therefore a
  * choice that is made stays, for this adapter, driver and version: a run that is resumed goes on with the kernels that
- * it began with, as long as the folder is kept.
+ * it began with, as long as the folder is kept and tuning is not turned on or off in between.
  */
 export class Tuner {
   readonly #device: GpuDevice;
