@@ -26,11 +26,11 @@ interface ScaleState {
   readonly skipped: number;
 }
 
-/** Takes one step of y = x W^T + b with x = (1, 0, ...), so that the gradients of b and of W's first column are dy. */
+/** Takes one step of y = x W^T + b with x = (first, 0, ...): the gradient of b is dy, that of W's first column first dy. */
 async function stepOnce(
   before: ScaleState,
   dOutput: Float64Array,
-  { storageBindingBytes }: { storageBindingBytes?: number } = {},
+  { first = 1, storageBindingBytes }: { first?: number; storageBindingBytes?: number } = {},
 ) {
   const graph = new Graph({ training: true });
   const step = graph.input("step", STEP_BYTES);
@@ -57,7 +57,7 @@ async function stepOnce(
     );
     session.writeInput("decay_scales", decayScales(graph));
     session.writeInput("step", encodeStep({ learningRate: OPTIONS.learningRate, seed: 0, epoch: 0 }));
-    session.writeSource(x, Array.from({ length: SIZE }, (_, i) => i === 0 ? 1 : 0));
+    session.writeSource(x, Array.from({ length: SIZE }, (_, i) => i === 0 ? first : 0));
     session.writeSource(cotangent, dOutput);
     session.step();
     const states = await variables.downloadStates();
@@ -105,6 +105,15 @@ for (const storageBindingBytes of [undefined, 16384]) {
     });
   }
 }
+
+Deno.test("sgd() skips the step where the first of two bindings alone has an infinite gradient", async () => {
+  const result = await stepOnce({ scale: 1, good: 0, skipped: 0 }, gradients({ 0: 2 ** 60 }), {
+    first: 2 ** 70,
+    storageBindingBytes: 16384,
+  });
+  assertEquals(result.state, { scale: 1, good: 0, skipped: 1 });
+  assertEquals(result.parameters.get("linear.weight"), result.before.weight);
+});
 
 Deno.test("sgd() skips a step whose gradients are infinite by the scale alone", async () => {
   const result = await stepOnce({ scale: 2 ** 60, good: 0, skipped: 0 }, gradients({ 5: 2 ** 70 }));
