@@ -1,7 +1,8 @@
 /**
  * A trained network as one safetensors file: parameters and running statistics under their own names (weights OIHW,
- * as PyTorch has them), the optimiser's momentum as `optimizer.velocity.<parameter>`, and what is needed to go on or
- * to use it as JSON in the metadata.
+ * as PyTorch has them), the optimiser's momentum as `optimizer.velocity.<parameter>`, of mixed precision the loss scale
+ * and its counters among the statistics as `optimizer.<name>`, and what is needed to go on or to use it as JSON in the
+ * metadata.
  */
 import type { ModelSpec } from "../spec.ts";
 import { CheckpointError, readSafetensors, type SafetensorsTensor, writeSafetensors } from "./safetensors.ts";
