@@ -311,16 +311,39 @@ Deno.test("tileKernels() folds a grid that is longer than an axis may be", async
   }
 });
 
+const ANY_GPU: Target = {
+  software: false,
+  subgroupSize: 32,
+  maxUniformBindingBytes: 65536,
+  maxStorageBindingBytes: 2 ** 27,
+  maxBufferBytes: 2 ** 28,
+  maxWorkgroupsPerDimension: 65535,
+  maxInvocationsPerWorkgroup: 256,
+};
+
+/** The best forms of a problem, forward and weight gradient. */
+function bestOf(problem: Conv2dProblem) {
+  const { input, output, weight } = places(problem);
+  const [forward] = tileForms(problem, forwardRequest(problem, { input, weight, output }), ANY_GPU);
+  const [{ gradient }] = tiledGradientForms(problem, { input, dOutput: output }, ANY_GPU);
+  return { forward, gradient };
+}
+
+Deno.test("tileForms() takes wide tiles where there is enough to do, and slices where there is not", () => {
+  const large = bestOf(problemOf({ input: [128, 14, 14, 256], outputChannels: 256, kernel: [3, 3], padding: 1 }));
+  assertEquals(large.forward.name, "tiles 128x128x8");
+  const single = bestOf(problemOf({ input: [1, 7, 7, 512], outputChannels: 512, kernel: [3, 3], padding: 1 }));
+  assert(/ in \d+ slices$/.test(single.forward.name), single.forward.name);
+});
+
+Deno.test("tiledGradientForms() cuts the pixels into slices where the weights do not fill a GPU", () => {
+  const narrow = bestOf(problemOf({ input: [128, 32, 32, 16], outputChannels: 16, kernel: [3, 3], padding: 1 }));
+  assert(tiledGradientCounts(narrow.gradient).slices >= 32);
+  const wide = bestOf(problemOf({ input: [32, 7, 7, 512], outputChannels: 512, kernel: [3, 3], padding: 1 }));
+  assert(tiledGradientCounts(wide.gradient).slices <= 2);
+});
+
 Deno.test("tileForms() and tiledGradientForms() keep to every adapter's limits and to one group's channels", () => {
-  const target: Target = {
-    software: false,
-    subgroupSize: 32,
-    maxUniformBindingBytes: 65536,
-    maxStorageBindingBytes: 2 ** 27,
-    maxBufferBytes: 2 ** 28,
-    maxWorkgroupsPerDimension: 65535,
-    maxInvocationsPerWorkgroup: 256,
-  };
   const problems = [
     problemOf({ input: [32, 56, 56, 64], outputChannels: 64, kernel: [3, 3], padding: 1 }),
     problemOf({ input: [1, 7, 7, 512], outputChannels: 2048, kernel: [1, 1] }),
@@ -331,7 +354,7 @@ Deno.test("tileForms() and tiledGradientForms() keep to every adapter's limits a
   ];
   for (const problem of problems) {
     const { input, output, weight } = places(problem);
-    const forms = tileForms(problem, forwardRequest(problem, { input, weight, output }), target);
+    const forms = tileForms(problem, forwardRequest(problem, { input, weight, output }), ANY_GPU);
     assert(forms.length > 0);
     assertEquals(new Set(forms.map(({ name }) => name)).size, forms.length);
     for (const { name, tile } of forms) {
@@ -339,12 +362,12 @@ Deno.test("tileForms() and tiledGradientForms() keep to every adapter's limits a
       assert(tileBytes(tile) <= 16384 && threads >= 32 && threads <= 256, name);
       assert(tile.groups === 1 || tile.channels === problem.outputChannels / problem.groups, name);
     }
-    const gradients = tiledGradientForms(problem, { input, dOutput: output }, target);
+    const gradients = tiledGradientForms(problem, { input, dOutput: output }, ANY_GPU);
     assert(gradients.length > 0);
     assertEquals(new Set(gradients.map(({ name }) => name)).size, gradients.length);
     for (const { name, gradient } of gradients) {
       const { slices, partialQuads } = tiledGradientCounts(gradient);
-      assert(slices * partialQuads * 16 <= target.maxStorageBindingBytes, name);
+      assert(slices * partialQuads * 16 <= ANY_GPU.maxStorageBindingBytes, name);
       const { threads } = gradientTileThreads(gradient.tile);
       assert(gradientTileBytes(gradient.tile) <= 16384 && threads <= 256, name);
     }

@@ -1,8 +1,8 @@
 /**
- * An estimate of how long a tiled matrix product takes on a data-centre GPU, to rank tiles before any was measured.
- *
- * Sources: NVIDIA's H100 white paper (132 multiprocessors of 128 f32 lanes, of which 100 are counted on) and
- * microbenchmarks of its caches; CUTLASS's account of a product's hierarchy of tiles.
+ * An estimate of how long a tiled matrix product takes on a data-centre GPU, to rank tiles before any was measured. It
+ * counts what a multiprocessor issues, reads from workgroup memory and loads from its caches, the longest of which
+ * decides, and what lies idle. The numbers are NVIDIA's for its A100 and H100 (108 and 132 multiprocessors, 32-lane
+ * subgroups, 128 bytes a cycle of workgroup memory), rounded; what has no number there is a guess.
  */
 
 /** Multiprocessors; each issues 4 instructions of 32 lanes in a cycle. */
@@ -20,6 +20,10 @@ const HIDING_SUBGROUPS = 8;
 /** Cycles of a barrier and of turning to the next step, and of starting and ending a workgroup. */
 const STEP_CYCLES = 60;
 const WORKGROUP_CYCLES = 1500;
+
+/** Bytes a cycle of a multiprocessor to and from memory, and the cycles until a read of it arrives. */
+const MEMORY_BYTES = 12;
+const MEMORY_LATENCY = 500;
 
 export interface TiledProduct {
   readonly workgroups: number;
@@ -57,6 +61,5 @@ export function productCycles(product: TiledProduct): number {
 
 /** Cycles to add the partial sums of `slices`, written and read once. */
 export function reductionCycles({ slices, bytes }: { readonly slices: number; readonly bytes: number }): number {
-  const latency = 500;
-  return 2 * slices * bytes / (PROCESSORS * CACHE_BYTES / 2) + slices * latency;
+  return 2 * slices * bytes / (PROCESSORS * MEMORY_BYTES) + slices * MEMORY_LATENCY;
 }

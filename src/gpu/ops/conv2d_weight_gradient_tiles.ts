@@ -67,7 +67,7 @@ export function tiledGradientForms(
     padding,
     groups,
   };
-  const forms = tilesFor(problem, { input, dOutput }).flatMap((tile) => {
+  const forms = tilesFor(problem, { input, dOutput }).map((tile) => {
     const { sliceSteps, cost } = bestSlices({ ...sizes, tile, sliceSteps: 1 }, target);
     return { gradient: { ...sizes, tile, sliceSteps }, cost, shape: `${tile.outputs}x${tile.inputs}` };
   });
