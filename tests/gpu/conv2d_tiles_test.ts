@@ -92,7 +92,7 @@ const CASES = {
     kernel: [3, 3],
     padding: 1,
     groups: 3,
-    tile: [128, 4, 8, 4, 4],
+    tile: [128, 4, 4, 4, 4],
     gradientTile: [4, 36, 32, 4, 4],
     sliceSteps: 2,
   },
@@ -270,7 +270,7 @@ async function checkEpilogue(sliceSteps: number): Promise<void> {
       vectors: (c) => [`scales[${c}]`],
       expression: "max(fma(value, v0, e0), vec4<f32>())",
     };
-    const schedule = { tile: tileOf([32, 16, 16, 4, 8]), sliceSteps };
+    const schedule = { tile: tileOf([32, 32, 16, 4, 8]), sliceSteps };
     const request = forwardRequest(problem, { input, weight, output }, epilogue);
     await runner.run(tileKernels(problem, request, { schedule, target, memory: runner }));
     const expected = reference(problem, x, w).map((value, i) => Math.max(0, value * scales[i % 24] + added[i]));

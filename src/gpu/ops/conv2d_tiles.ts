@@ -94,10 +94,10 @@ function tilesFor({ groups: allGroups }: Conv2dProblem, { write }: StripRequest)
 
 /** Within the limits, a subgroup or more, and loads of pixels that divide among the invocations. */
 function fits(tile: Tile): boolean {
-  const { threads } = tileThreads(tile);
+  const { threads, columns } = tileThreads(tile);
   const tileColumns = tile.groups * tile.depth / 4;
   return threads >= 32 && threads <= MAX_TILE_INVOCATIONS && tileBytes(tile) <= MAX_TILE_BYTES &&
-    threads % tileColumns === 0 && tile.pixels * tileColumns % threads === 0;
+    columns % tileColumns === 0 && tile.pixels * tileColumns % threads === 0;
 }
 
 /** Slices fill the GPU where the pixels do not, at the cost of writing and adding them; they are one binding. */

@@ -1,7 +1,7 @@
 import { enableElements, storedType, widened } from "../element_type.ts";
 import { channelQuads, rowQuads } from "../layout.ts";
 import { pixelAt, type TileConvolution, tileExtents, type TileSource, tileThreads } from "./tile_convolution.ts";
-import { type LoadSlot, loadSlots, quadArray, workgroupGrid } from "./tile_memory.ts";
+import { quadArray, workgroupGrid } from "./tile_memory.ts";
 import { epilogueBindings, epilogueVectors, pixelStarts, storeSum } from "./tile_stores.ts";
 
 /** What the parts of the text share. */
@@ -9,9 +9,12 @@ interface TilePlan extends ReturnType<typeof tileExtents>, ReturnType<typeof til
   readonly convolution: TileConvolution;
   /** The depth of a step, in quads. */
   readonly depthQuads: number;
-  /** What an invocation loads of the pixels' matrix and of the weights in a step. */
-  readonly imageSlots: readonly LoadSlot[];
-  readonly weightSlots: readonly LoadSlot[];
+  /** Loads of an invocation in a step: of the pixels' matrix, each so many thread rows further, and of the weights. */
+  readonly imageLoads: number;
+  readonly loadRows: number;
+  readonly weightLoads: number;
+  /** Rows of quads of the weights' tile that a load of all invocations fills. */
+  readonly weightRows: number;
   readonly slices: number;
   readonly grid: readonly [number, number, number];
   /** Whether some workgroup's tile goes past the pixels, or the channels of a group. */
@@ -25,8 +28,9 @@ interface TilePlan extends ReturnType<typeof tileExtents>, ReturnType<typeof til
  * workgroup memory; there are two buffers of each, so a step has one barrier. Pixels lie there in quads along the
  * channels that are summed over, as the input has them; weights in quads of output channels. An invocation holds its
  * sums in named variables. Its pixels are `rows` apart and its channel quads `groupColumns`, so that neighbours read and
- * store neighbouring addresses; and the arrays are nested so that what an invocation reads is one variable index, which
- * is bounds-checked once, and constants. Bindings: input, packed weights, output; of slices the output is their sums.
+ * store neighbouring addresses; and the arrays are nested so that what an invocation reads and writes has indices that are
+ * the same in every step, so that they are bounds-checked once, or constants. Bindings: input, packed weights, output; of
+ * slices the output is their sums.
  */
 export function tileSource(
   convolution: TileConvolution,
@@ -34,7 +38,7 @@ export function tileSource(
 ): TileSource {
   const plan = tilePlan(convolution, maxWorkgroups);
   const { input, output, tile, weightType, epilogue, sliceSteps } = convolution;
-  const { columns, rows, threads, quads, groupColumns, depthQuads, imageSlots, weightSlots, slices, grid } = plan;
+  const { columns, rows, threads, quads, groupColumns, depthQuads, slices, grid } = plan;
   const whole = slices === 1;
   const sums = range(tile.threadPixels).flatMap((p) => range(quads).map((q) => sumName(p, q)));
   const end = whole ? `${plan.steps}u` : "last_step";
@@ -46,10 +50,10 @@ export function tileSource(
 @group(0) @binding(1) var<storage, read> weights: array<${storedType(weightType)}>;
 @group(0) @binding(2) var<storage, read_write> output: array<${storedType(whole ? output.elementType : "f32")}>;
 ${whole ? epilogueBindings(epilogue, 3) : ""}
-// [buffer][pixel of a thread][thread row][group][quad of the sum]
-var<workgroup> image_tile: ${quadArray([2, tile.threadPixels, rows, tile.groups, depthQuads])};
-// [buffer][product of the sum][quad of a thread][thread column]
-var<workgroup> weight_tile: ${quadArray([2, tile.depth, quads, columns])};
+// [buffer][load][thread rows of a load][thread row][group][quad of the sum]
+var<workgroup> image_tile: ${quadArray([2, plan.imageLoads, plan.loadRows, rows, tile.groups, depthQuads])};
+// [buffer][load][product of the sum, quad of a thread][thread column]
+var<workgroup> weight_tile: ${quadArray([2, plan.weightLoads, plan.weightRows, columns])};
 
 @compute @workgroup_size(${threads})
 fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
@@ -62,14 +66,17 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
   let group = thread_column / ${groupColumns}u;
   let load_quad = thread % ${depthQuads}u;
   let load_group = thread / ${depthQuads}u % ${tile.groups}u;
+  let load_pixel = thread / ${tile.groups * depthQuads}u;
+  let load_rows = load_pixel / ${rows}u;
+  let load_row = load_pixel % ${rows}u;
   let weights_from = block * ${plan.blockQuads}u + thread;
   ${
     whole ? "" : `let first_step = workgroup.z * ${sliceSteps}u;
   let last_step = min(first_step + ${sliceSteps}u, ${plan.steps}u);`
   }
   ${inputStarts(plan).join("\n  ")}
-  ${imageSlots.map((_, j) => `var image${j}: vec4<f32>;`).join(" ")}
-  ${weightSlots.map((_, j) => `var weight${j}: vec4<f32>;`).join(" ")}
+  ${range(plan.imageLoads).map((j) => `var image${j}: vec4<f32>;`).join(" ")}
+  ${range(plan.weightLoads).map((j) => `var weight${j}: vec4<f32>;`).join(" ")}
   ${sums.map((sum) => `var ${sum} = vec4<f32>();`).join("\n  ")}
   {
     ${fetchStep(plan, whole ? "0u" : "first_step").join("\n    ")}
@@ -100,19 +107,25 @@ function tilePlan(convolution: TileConvolution, maxWorkgroups: number): TilePlan
   const depthQuads = tile.depth / 4;
   const slices = Math.ceil(extents.steps / sliceSteps);
   const [x, y] = workgroupGrid(extents.tiles, maxWorkgroups);
-  // All the vec4s that an invocation loads of the pixels lie in one column of their tile.
+  // Whole thread rows of pixels are loaded at once, so that the places of a load are the same in every step.
   const tileColumns = tile.groups * depthQuads;
-  const imageSlots = loadSlots({ count: tile.pixels * tileColumns, threads: threads.threads });
-  if (threads.threads % tileColumns !== 0 || imageSlots.some(({ condition }) => condition !== undefined)) {
-    throw new Error(`Cannot share ${tile.pixels}x${tileColumns} loads evenly among ${threads.threads} invocations`);
+  const imageLoads = tile.pixels * tileColumns / threads.threads;
+  const loadRows = threads.columns / tileColumns;
+  if (!Number.isInteger(imageLoads) || !Number.isInteger(loadRows)) {
+    throw new Error(
+      `Cannot share ${tile.pixels}x${tileColumns} loads among ${threads.rows}x${threads.columns} threads`,
+    );
   }
+  const weightRows = tile.depth * threads.quads;
   return {
     ...threads,
     ...extents,
     convolution,
     depthQuads,
-    imageSlots,
-    weightSlots: loadSlots({ count: extents.stepQuads, threads: threads.threads }),
+    imageLoads,
+    loadRows,
+    weightLoads: Math.ceil(weightRows / threads.rows),
+    weightRows: Math.min(weightRows, threads.rows),
     slices,
     grid: [x, y, slices],
     pastPixels: extents.pixels % tile.pixels !== 0 || x * y !== extents.tiles,
@@ -120,18 +133,13 @@ function tilePlan(convolution: TileConvolution, maxWorkgroups: number): TilePlan
   };
 }
 
-/** The row of the pixels' tile that a slot loads. */
-function slotRow({ convolution: { tile }, depthQuads }: TilePlan, { index }: LoadSlot): string {
-  return `${index} / ${tile.groups * depthQuads}u`;
-}
-
-/** `from<j>`: the vec4 index of the first product's input of the pixel that slot j loads. */
+/** `from<j>`: the vec4 index of the first product's input of the pixel of load j. */
 function inputStarts(plan: TilePlan): string[] {
   const { input, rows, columns, inputStep, dy, dx } = plan.convolution;
   const grid = { rows, columns, step: inputStep, y: dy[0], x: dx[0] };
   const channel = `(first_group + load_group) * ${plan.inputQuads}u`;
-  return plan.imageSlots.flatMap((slot, j) => {
-    const pixel = `first_pixel + ${slotRow(plan, slot)}`;
+  return range(plan.imageLoads).flatMap((j) => {
+    const pixel = `first_pixel + load_pixel + ${j * plan.loadRows * plan.rows}u`;
     return [
       `let pixel${j} = ${plan.pastPixels ? `min(${pixel}, ${plan.pixels - 1}u)` : pixel};`,
       `let from${j} = ${pixelAt(input, grid, `pixel${j}`)} + ${channel};`,
@@ -145,12 +153,12 @@ function fetchStep(plan: TilePlan, step: string): string[] {
   const { input, weightType } = convolution;
   return [
     ...productOffset(plan, step),
-    ...plan.imageSlots.map((_, j) => {
+    ...range(plan.imageLoads).map((j) => {
       const value = widened(`input[from${j} + offset]`, input.elementType);
       const past = sumQuads % depthQuads !== 0;
       return `image${j} = ${past ? `select(vec4<f32>(), ${value}, quad < ${sumQuads}u)` : value};`;
     }),
-    ...plan.weightSlots.map((_, j) => {
+    ...range(plan.weightLoads).map((j) => {
       const at = `weights_from + ${step} * ${stepQuads}u + ${j * threads}u`;
       return `weight${j} = ${widened(`weights[${at}]`, weightType)};`;
     }),
@@ -175,30 +183,31 @@ function productOffset({ convolution: { input, dy, dx }, inputQuads, depthQuads 
 }
 
 /** From registers to workgroup memory. */
-function stageStep(plan: TilePlan): string[] {
-  const { rows, columns, quads } = plan;
+function stageStep({ imageLoads, weightLoads, weightRows, rows }: TilePlan): string[] {
+  const store = (j: number) => `weight_tile[buffer][${j}][thread_row][thread_column] = weight${j};`;
   return [
-    ...plan.imageSlots.map((slot, j) => {
-      const row = `(${slotRow(plan, slot)})`;
-      return `image_tile[buffer][${row} / ${rows}u][${row} % ${rows}u][load_group][load_quad] = image${j};`;
-    }),
-    ...plan.weightSlots.map(({ index, condition }, j) => {
-      const place = `[${index} / ${quads * columns}u][${index} / ${columns}u % ${quads}u][${index} % ${columns}u]`;
-      const store = `weight_tile[buffer]${place} = weight${j};`;
-      return condition ? `if (${condition}) ${block("", [store])}` : store;
-    }),
+    ...range(imageLoads).map((j) =>
+      `image_tile[buffer][${j}][load_rows][load_row][load_group][load_quad] = image${j};`
+    ),
+    ...range(weightLoads).map((j) =>
+      weightRows < rows ? block(`if (thread_row < ${weightRows}u)`, [store(j)]) : store(j)
+    ),
   ];
 }
 
 /** The sums of products 4k to 4k + 3 of a step. */
-function products({ convolution: { tile }, quads }: TilePlan, k: number): string[] {
+function products({ convolution: { tile }, quads, loadRows, weightRows }: TilePlan, k: number): string[] {
   const pixels = range(tile.threadPixels);
+  const pixelPlace = (p: number) => `[${Math.floor(p / loadRows)}][${p % loadRows}]`;
+  const weightPlace = (row: number) => `[${Math.floor(row / weightRows)}][${row % weightRows}]`;
   // An index of an array of one element is a constant.
   const group = tile.groups > 1 ? "group" : "0";
   return [
-    ...pixels.map((p) => `let x${p} = image_tile[buffer][${p}][thread_row][${group}][${k}];`),
+    ...pixels.map((p) => `let x${p} = image_tile[buffer]${pixelPlace(p)}[thread_row][${group}][${k}];`),
     ...range(4).flatMap((c) => [
-      ...range(quads).map((q) => `let w${c}_${q} = weight_tile[buffer][${4 * k + c}][${q}][thread_column];`),
+      ...range(quads).map((q) =>
+        `let w${c}_${q} = weight_tile[buffer]${weightPlace((4 * k + c) * quads + q)}[thread_column];`
+      ),
       ...pixels.flatMap((p) =>
         range(quads).map((q) => `${sumName(p, q)} = fma(vec4<f32>(x${p}.${"xyzw"[c]}), w${c}_${q}, ${sumName(p, q)});`)
       ),

@@ -93,12 +93,13 @@ interface GradientPlan
 interface TileLoad {
   /** Of the register between memory and workgroup memory. */
   readonly name: string;
-  /** Its pixel within the step, its group within the tile, its quad within the group's part of the tile. */
-  readonly pixel: string;
+  /** Statements that find its place in workgroup memory: its pixel in `<name>_row`, and where in the row. */
+  readonly places: readonly string[];
+  /** Its group, and its quad within the group's part of the tile. */
   readonly group: string;
   readonly quad: string;
-  /** Its place in workgroup memory. */
-  readonly place: string;
+  /** The statement that puts it into its place. */
+  readonly store: string;
   /** Whether there is such a one; absent where there always is. */
   readonly condition?: string;
 }
@@ -196,22 +197,28 @@ function tileLoads(
     const column = `(${index} % ${rowQuads}u)`;
     const stretch = `${column} / ${tile.groups * along}u`;
     const within = `${column} % ${tile.groups * along}u`;
+    const load = `${name}${j}`;
     return {
-      name: `${name}${j}`,
-      pixel: `${index} / ${rowQuads}u`,
-      group: tile.groups > 1 ? `(first_group + ${within} / ${along}u)` : "first_group",
-      quad: `${stretch} * ${along}u + ${within} % ${along}u`,
-      place: `${name}_tile[buffer][${index} / ${rowQuads}u][${stretch}][${within}]`,
+      name: load,
+      places: [
+        `let ${load}_row = ${index} / ${rowQuads}u;`,
+        `let ${load}_stretch = ${stretch};`,
+        `let ${load}_within = ${within};`,
+      ],
+      group: tile.groups > 1 ? `(first_group + ${load}_within / ${along}u)` : "first_group",
+      quad: `${load}_stretch * ${along}u + ${load}_within % ${along}u`,
+      store: `${name}_tile[buffer][${load}_row][${load}_stretch][${load}_within] = ${load};`,
       condition,
     };
   });
 }
 
-/** `<name>_from`: vec4s from a pixel's first one to what a load takes of it. Past the last quad stands the last. */
+/** The loads' places, and `<name>_from`: vec4s from a pixel's first one to what a load takes of it. Past the last quad stands the last. */
 function loadStarts(plan: GradientPlan): string[] {
   const { channels, inputQuads, outputQuads, gradient: { input, kernelWidth } } = plan;
   const clamped = (value: string, count: number, past: boolean) => past ? `min(${value}, ${count - 1}u)` : value;
   return [
+    ...[...plan.outputLoads, ...plan.inputLoads].flatMap(({ places }) => places),
     ...plan.outputLoads.map(({ name, group, quad }) => {
       const at = clamped(`output_from + ${quad}`, outputQuads, plan.pastOutputs);
       return `let ${name}_from = ${group} * ${outputQuads}u + ${at};`;
@@ -230,8 +237,8 @@ function loadStarts(plan: GradientPlan): string[] {
 function fetchStep({ gradient, inputLoads, outputLoads, pixels, pastPixels }: GradientPlan, step: string): string[] {
   const { input, dOutput, tile, stride, padding, outputHeight, outputWidth } = gradient;
   const size = { rows: outputHeight, columns: outputWidth };
-  const fetch = ({ name, pixel }: TileLoad, value: string) => [
-    `let ${name}_pixel = first_pixel + ${step} * ${tile.depth}u + ${pixel};`,
+  const fetch = ({ name }: TileLoad, value: string) => [
+    `let ${name}_pixel = first_pixel + ${step} * ${tile.depth}u + ${name}_row;`,
     `${name} = ${pastPixels ? `select(vec4<f32>(), ${value}, ${name}_pixel < ${pixels}u)` : value};`,
   ];
   return [
@@ -247,8 +254,7 @@ function fetchStep({ gradient, inputLoads, outputLoads, pixels, pastPixels }: Gr
 }
 
 /** From a register to workgroup memory. */
-function stage({ name, place, condition }: TileLoad): string {
-  const store = `${place} = ${name};`;
+function stage({ store, condition }: TileLoad): string {
   return condition ? `if (${condition}) { ${store} }` : store;
 }
 
