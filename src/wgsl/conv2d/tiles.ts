@@ -25,7 +25,8 @@ interface TilePlan extends ReturnType<typeof tileExtents>, ReturnType<typeof til
 /**
  * Text of the kernel. A workgroup sums a tile of pixels by channels. Step by step along (tap, input channel), its
  * invocations fetch the next part of the matrix of pixels and of the weights into registers while they sum what is in
- * workgroup memory; there are two buffers of each, so a step has one barrier. Pixels lie there in quads along the
+ * workgroup memory; there are two buffers of each, so a step has one barrier. (The last step fetches itself again: cached
+ * loads cost less than a branch, around which compilers schedule nothing.) Pixels lie there in quads along the
  * channels that are summed over, as the input has them; weights in quads of output channels. An invocation holds its
  * sums in named variables. Its pixels are `rows` apart and its channel quads `groupColumns`, so that neighbours read and
  * store neighbouring addresses; and the arrays are nested so that what an invocation reads and writes has indices that are
@@ -85,8 +86,9 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
     let buffer = step % 2u;
     ${stageStep(plan).join("\n    ")}
     workgroupBarrier();
-    if (step + 1u < ${end}) {
-      ${fetchStep(plan, "(step + 1u)").join("\n      ")}
+    let next = min(step + 1u, ${whole ? `${plan.steps - 1}u` : "last_step - 1u"});
+    {
+      ${fetchStep(plan, "next").join("\n      ")}
     }
     ${range(depthQuads).map((k) => block("", products(plan, k))).join("\n    ")}
   }

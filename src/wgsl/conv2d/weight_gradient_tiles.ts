@@ -152,8 +152,9 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
     let buffer = step % 2u;
     ${loads.map(stage).join("\n    ")}
     workgroupBarrier();
-    if (step + 1u < ${sliceSteps}u) {
-      ${fetchStep(plan, "(step + 1u)").join("\n      ")}
+    let next = min(step + 1u, ${sliceSteps - 1}u);
+    {
+      ${fetchStep(plan, "next").join("\n      ")}
     }
     ${range(tile.depth).map((k) => `{\n      ${products(plan, k).join("\n      ")}\n    }`).join("\n    ")}
   }
