@@ -49,7 +49,9 @@ Deno.test("benchTrain() tells speed and JavaScript, and traces one step", async 
 });
 
 Deno.test("timeStep() times every dispatch without time stamps too", async () => {
-  const session = await NetworkSession.open(network, "train");
+  const { signal } = new AbortController();
+  const options = { ...network, tune: "off", dataDir: ".", warn: () => {}, signal } as const;
+  const session = await NetworkSession.open(options, "train");
   try {
     const timeline = await timeStep(session, { clock: "wall clock", nanosecondsPerTick: undefined });
     assertEquals(timeline.dispatches.length, session.runner.execution.kernels.length);
