@@ -17,6 +17,9 @@ const CACHE_BYTES = 24;
 /** Subgroups of a multiprocessor that hide latency fully when each has many independent sums. */
 const HIDING_SUBGROUPS = 8;
 
+/** Quads an invocation may load in a step: each waits in registers, of which the sums leave few. */
+export const MAX_LOADS = 8;
+
 /** Cycles of a barrier and of turning to the next step, and of starting and ending a workgroup. */
 const STEP_CYCLES = 60;
 const WORKGROUP_CYCLES = 1500;
@@ -33,6 +36,9 @@ export interface TiledProduct {
   /** Of one invocation and step: multiply-adds, and quads read from workgroup memory. */
   readonly multiplyAdds: number;
   readonly fragments: readonly Fragment[];
+  /** Of one invocation and step: quads loaded from memory, and instructions to find, load and stage each. */
+  readonly loads: number;
+  readonly loadInstructions: number;
   /** Of a workgroup and step, from memory. */
   readonly loadedBytes: number;
 }
@@ -45,18 +51,18 @@ export interface Fragment {
 
 /** Cycles from the first workgroup's start to the last one's end. */
 export function productCycles(product: TiledProduct): number {
-  const { workgroups, threads, steps, multiplyAdds, fragments, loadedBytes } = product;
+  const { workgroups, threads, steps, multiplyAdds, fragments, loads, loadedBytes } = product;
   const subgroups = Math.ceil(threads / LANES);
   const reads = fragments.reduce((sum, fragment) => sum + fragment.reads, 0);
   const readCycles = fragments.reduce(
     (sum, { reads, distinct }) => sum + reads * Math.ceil(distinct / SHARED_QUADS),
     0,
   );
-  const compute = subgroups * Math.max((multiplyAdds + reads) / ISSUES, readCycles);
-  const loads = loadedBytes / CACHE_BYTES;
+  const instructions = multiplyAdds + reads + loads * product.loadInstructions;
+  const compute = subgroups * Math.max(instructions / ISSUES, readCycles);
   const waves = Math.ceil(workgroups / PROCESSORS);
   const hiding = Math.min(1, waves * subgroups / HIDING_SUBGROUPS);
-  return waves * (steps * (Math.max(compute, loads) + STEP_CYCLES) + WORKGROUP_CYCLES) / hiding;
+  return waves * (steps * (Math.max(compute, loadedBytes / CACHE_BYTES) + STEP_CYCLES) + WORKGROUP_CYCLES) / hiding;
 }
 
 /** Cycles to add the partial sums of `slices`, written and read once. */

@@ -18,7 +18,7 @@ import type { Binding, BufferHandle, Candidate, Kernel, ScratchAllocator, Target
 import { type Conv2dProblem, parameterBinding } from "./conv2d_problem.ts";
 import { cheapest } from "./cheapest.ts";
 import type { Axis, StripRequest } from "./conv2d_strip.ts";
-import { productCycles, reductionCycles } from "./conv2d_tile_cost.ts";
+import { MAX_LOADS, productCycles, reductionCycles } from "./conv2d_tile_cost.ts";
 
 const CANDIDATES = 4;
 
@@ -27,6 +27,8 @@ const CHANNELS = [4, 8, 16, 32, 64, 128] as const;
 const DEPTHS = [4, 8, 16] as const;
 /** Pixels by channels of an invocation: how often it uses what it reads against the registers it takes. */
 const THREAD_TILES = [[8, 8], [8, 4], [4, 4]] as const;
+/** As Mesa's compiler for AMD counts them. */
+const LOAD_INSTRUCTIONS = 8;
 /** Of the sums of an output. */
 const MAX_SLICES = 64;
 /** Groups side by side are worth it up to so many channels in all. */
@@ -95,9 +97,17 @@ function tilesFor({ groups: allGroups }: Conv2dProblem, { write }: StripRequest)
 /** Within the limits, a subgroup or more, and loads of pixels that divide among the invocations. */
 function fits(tile: Tile): boolean {
   const { threads, columns } = tileThreads(tile);
+  const loads = tileLoads(tile);
   const tileColumns = tile.groups * tile.depth / 4;
   return threads >= 32 && threads <= MAX_TILE_INVOCATIONS && tileBytes(tile) <= MAX_TILE_BYTES &&
-    columns % tileColumns === 0 && tile.pixels * tileColumns % threads === 0;
+    columns % tileColumns === 0 && tile.pixels * tileColumns % threads === 0 && loads <= MAX_LOADS;
+}
+
+/** Quads that an invocation loads in a step. */
+function tileLoads(tile: Tile): number {
+  const { threads } = tileThreads(tile);
+  const quads = (extent: number) => Math.ceil(tile.depth * tile.groups * extent / 4 / threads);
+  return quads(tile.pixels) + quads(tile.channels);
 }
 
 /** Slices fill the GPU where the pixels do not, at the cost of writing and adding them; they are one binding. */
@@ -129,6 +139,8 @@ function tileCycles(convolution: TileConvolution): number {
       { reads: tile.threadPixels * depthQuads, distinct: Math.max(1, 32 / columns) * tile.groups },
       { reads: quads * tile.depth, distinct: Math.min(32, columns) },
     ],
+    loads: tileLoads(tile),
+    loadInstructions: LOAD_INSTRUCTIONS,
     loadedBytes: tile.pixels * tile.groups * depthQuads * quadBytes(input.elementType) +
       stepQuads * quadBytes(weightType),
   });

@@ -15,7 +15,7 @@ import {
 import type { Candidate, ImageBuffer, Kernel, ParameterRange, ScratchAllocator, Target } from "../graph/kernel.ts";
 import { cheapest } from "./cheapest.ts";
 import { type Conv2dProblem, parameterBinding } from "./conv2d_problem.ts";
-import { productCycles, reductionCycles } from "./conv2d_tile_cost.ts";
+import { MAX_LOADS, productCycles, reductionCycles } from "./conv2d_tile_cost.ts";
 
 const CANDIDATES = 3;
 
@@ -25,6 +25,8 @@ const INPUTS = [4, 8, 16, 32, 36, 48, 64, 72, 96, 128, 144] as const;
 const DEPTHS = [4, 8, 16, 32] as const;
 /** Output channels by input channels of an invocation. */
 const THREAD_TILES = [[8, 8], [8, 4], [4, 8], [4, 4]] as const;
+/** As Mesa's compiler for AMD counts them: every load finds its pixel. */
+const LOAD_INSTRUCTIONS = 16;
 /** Groups side by side are worth it up to so many output channels in all. */
 const MAX_GROUPED_OUTPUTS = 64;
 
@@ -96,8 +98,8 @@ function tilesFor(
           for (const [threadOutputs, threadInputs] of THREAD_TILES) {
             if (outputs % threadOutputs !== 0 || inputs % threadInputs !== 0) continue;
             const tile = { outputs, inputs, depth, groups, threadOutputs, threadInputs };
-            const { threads } = gradientTileThreads(tile);
-            const fits = threads <= MAX_TILE_INVOCATIONS && gradientTileBytes(tile) <= MAX_TILE_BYTES;
+            const fits = gradientTileThreads(tile).threads <= MAX_TILE_INVOCATIONS &&
+              gradientTileBytes(tile) <= MAX_TILE_BYTES && tileLoads(tile) <= MAX_LOADS;
             if (fits) tiles.push(tile);
           }
         }
@@ -105,6 +107,13 @@ function tilesFor(
     }
   }
   return tiles;
+}
+
+/** Quads that an invocation loads in a step. */
+function tileLoads(tile: GradientTile): number {
+  const { threads } = gradientTileThreads(tile);
+  const quads = (extent: number) => Math.ceil(tile.depth * tile.groups * extent / 4 / threads);
+  return quads(tile.outputs) + quads(tile.inputs);
 }
 
 /** Slices fill the GPU, and cost the writing and adding of their partial sums, which are one binding. */
@@ -135,6 +144,8 @@ function gradientCycles(gradient: TiledWeightGradient): number {
       { reads: tile.threadOutputs / 4 * tile.depth, distinct: Math.min(tile.groups * rows, Math.ceil(32 / columns)) },
       { reads: tile.threadInputs / 4 * tile.depth, distinct: Math.min(32, columns) },
     ],
+    loads: tileLoads(tile),
+    loadInstructions: LOAD_INSTRUCTIONS,
     loadedBytes: tile.depth * tile.groups / 4 *
       (tile.outputs * quadBytes(dOutput.elementType) + tile.inputs * quadBytes(input.elementType)),
   });
