@@ -58,14 +58,8 @@ export const wgsl = {
 export { clearImageSource, type Elementwise, type ElementwiseSource, elementwiseSource } from "./elementwise.ts";
 export { type ElementType, quadBytes, withElements } from "./element_type.ts";
 export { channelQuads, dividingWorkgroup, type ImageLayout } from "./layout.ts";
-export {
-  type LaneConvolution,
-  lanePartQuads,
-  type LanePrologue,
-  laneSource,
-  type LaneTile,
-  laneWindow,
-} from "./conv2d/lanes.ts";
+export type { LanePrologue } from "./conv2d/lane_prologue.ts";
+export { type LaneConvolution, lanePartQuads, laneSource, type LaneTile, laneWindow } from "./conv2d/lanes.ts";
 export {
   type QuadGroupConvolution,
   quadGroupSource,

@@ -186,3 +186,42 @@ function random(shape: readonly number[]): Float32Array {
     return state / 2 ** 32 - 0.5;
   });
 }
+
+for (const stride of [1, 2]) {
+  const name = `conv2d() at stride ${stride} that reads through batch norm in training gives what it does apart`;
+  Deno.test(name, async () => {
+    const device = await testDevice();
+    const apart = await normalisedStep(stride, { subgroupSize: 0 });
+    const together = await normalisedStep(stride, { subgroupSize: device.target.subgroupSize });
+    assertClose(together.y, apart.y, { tolerance: 1e-5, what: "output" });
+    for (const [parameter, gradient] of apart.gradients) {
+      assertClose(together.gradients.get(parameter)!, gradient, { tolerance: 1e-4, what: `gradient of ${parameter}` });
+    }
+  });
+}
+
+/** conv(relu(norm(x))) with the batch's statistics, and all gradients. */
+async function normalisedStep(stride: number, { subgroupSize }: { subgroupSize: number }) {
+  const graph = new Graph({ training: true });
+  const x = graph.source("x", [3, 9, 8, 32], { needsGradient: true });
+  const normalised = batchNorm(graph, x, { name: "norm", relu: true });
+  const y = conv2d(graph, normalised, { name: "conv", outputChannels: 48, kernel: 3, padding: 1, stride });
+  const dOutput = graph.source("dy", y.shape);
+  const dInput = differentiate(graph, new Map([[y, dOutput]]), linearCombination).get(x)!;
+  const result = await runGraph(graph, {
+    sources: new Map([[x, random(x.shape)], [dOutput, random(y.shape)]]),
+    parameters: new Map([
+      ["norm.weight", random([32])],
+      // Where it is positive, the border of zeros would not stay one.
+      ["norm.bias", random([32])],
+      ["conv.weight", random([48, 32, 3, 3])],
+    ]),
+    states: new Map([["norm.running_mean", random([32])], ["norm.running_var", random([32])]]),
+    keep: [y, dInput],
+    subgroupSize,
+  });
+  return {
+    y: result.values.get(y)!,
+    gradients: new Map([...result.gradients, ["x", result.values.get(dInput)!] as const]),
+  };
+}

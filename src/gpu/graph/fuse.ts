@@ -3,12 +3,20 @@ import type { Operation } from "./operation.ts";
 import type { Tensor } from "./tensor.ts";
 
 /**
- * Lets operations take over those that feed them alone, so that the value between them is never stored.
+ * Takes operations together, so that the values between them are never stored: first those that continue what feeds
+ * them alone, then those that all readers can compute as they load.
  * @param keep Tensors that must exist after the step.
  */
 export function fuseOperations(
   operations: readonly Operation[],
-  { keep, target }: { readonly keep: readonly Tensor[]; readonly target: Target },
+  options: { readonly keep: readonly Tensor[]; readonly target: Target },
+): Operation[] {
+  return readThrough(fuseIntoProducers(operations, options), options);
+}
+
+function fuseIntoProducers(
+  operations: readonly Operation[],
+  { keep }: { readonly keep: readonly Tensor[] },
 ): Operation[] {
   const readers = new Map<Tensor, number>();
   for (const operation of operations) {
@@ -21,7 +29,7 @@ export function fuseOperations(
     let last = operation;
     for (const input of operation.inputs) {
       const producer = producers.get(input);
-      const merged = producer && readers.get(input) === 1 ? operation.fuse?.(producer, target) : undefined;
+      const merged = producer && readers.get(input) === 1 ? operation.fuse?.(producer) : undefined;
       if (!producer || !merged) continue;
       alive.delete(producer);
       last = merged;
@@ -31,4 +39,20 @@ export function fuseOperations(
     last.outputs.forEach((output) => producers.set(output, last));
   }
   return [...alive];
+}
+
+function readThrough(
+  operations: readonly Operation[],
+  { keep, target }: { readonly keep: readonly Tensor[]; readonly target: Target },
+): Operation[] {
+  let current = [...operations];
+  for (const operation of operations) {
+    const [output] = operation.outputs;
+    if (!operation.canBeReadThrough || keep.includes(output)) continue;
+    const readers = current.filter((reader) => reader.inputs.includes(output));
+    const merged = new Map(readers.map((reader) => [reader, reader.readThrough?.(operation, target)]));
+    if ([...merged.values()].includes(undefined)) continue;
+    current = current.filter((other) => other !== operation).map((other) => merged.get(other) ?? other);
+  }
+  return current;
 }

@@ -22,7 +22,11 @@ export interface Operation {
   /** Pixels of zeros it needs around an input; default 0. */
   haloOf?(input: Tensor): number;
   /** One operation in place of `producer` and this one, which alone reads its output; undefined: they stay two. */
-  fuse?(producer: Operation, target: Target): Operation | undefined;
+  fuse?(producer: Operation): Operation | undefined;
+  /** Whether readers may compute its only output from its first input, value by value, instead of reading it. */
+  readonly canBeReadThrough?: boolean;
+  /** One operation that reads what `producer` reads, in place of this one, which reads its output; undefined: it cannot. */
+  readThrough?(producer: Operation, target: Target): Operation | undefined;
   /** Its kernels leave the border of its outputs alone: it is zero already. */
   lower(memory: Lowering): Kernel[];
   /** Records the gradients of its inputs. Absent where nothing flows back. */

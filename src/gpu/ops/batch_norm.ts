@@ -11,7 +11,7 @@
 import { wgsl, withElements } from "../../wgsl/mod.ts";
 import { ShapeError } from "../errors.ts";
 import type { Graph } from "../graph/graph.ts";
-import type { ImageBuffer, Kernel, ParameterRange } from "../graph/kernel.ts";
+import type { ImageBuffer, Kernel, ParameterRange, Target } from "../graph/kernel.ts";
 import type { Backward, Lowering, Operation } from "../graph/operation.ts";
 import { formatShape, imageShape, quads, type Tensor } from "../graph/tensor.ts";
 import { type EpilogueOperation, fuseIntoConv2d, type PrologueOperation } from "./conv2d.ts";
@@ -56,42 +56,37 @@ export function batchNorm(graph: Graph, x: Tensor, options: BatchNormOptions): T
   if (graph.options.training) {
     // Rows: mean, 1 / sqrt(variance + eps), scale, shift.
     const statistics = graph.value(`${name}.statistics`, [4, x.shape[3]], false);
-    graph.record(new BatchNormTraining(graph, x, { y, statistics }, vectors, relu));
+    graph.record(new BatchNormStatistics(x, statistics, vectors));
+    graph.record(new BatchNormTraining(graph, { x, statistics, y }, vectors, relu));
   } else {
     graph.record(new BatchNormInference(x, y, vectors, relu));
   }
   return y;
 }
 
-class BatchNormTraining implements Operation {
-  readonly kind = "batch_norm";
-  readonly description: string;
+/** Statistics of the batch, and the running ones. */
+class BatchNormStatistics implements Operation {
+  readonly kind = "batch_norm_statistics";
+  readonly description = "mean and variance";
   readonly inputs: readonly Tensor[];
   readonly parameters: readonly Tensor[];
   readonly outputs: readonly Tensor[];
   readonly hasSideEffect = true;
-  readonly #graph: Graph;
   readonly #vectors: Vectors;
-  readonly #relu: boolean;
 
-  constructor(graph: Graph, x: Tensor, results: { y: Tensor; statistics: Tensor }, vectors: Vectors, relu: boolean) {
-    this.#graph = graph;
+  constructor(x: Tensor, statistics: Tensor, vectors: Vectors) {
     this.#vectors = vectors;
-    this.#relu = relu;
     this.inputs = [x];
     this.parameters = [vectors.gamma, vectors.beta];
-    this.outputs = [results.y, results.statistics];
-    this.description = relu ? "batch_norm, relu" : "batch_norm";
+    this.outputs = [statistics];
   }
 
   lower(memory: Lowering): Kernel[] {
-    const [x] = this.inputs;
-    const [y, statistics] = this.outputs;
-    const shape = imageShape(x);
+    const shape = imageShape(this.inputs[0]);
     const slices = rowSlices(shape, memory.target);
     const c4 = quads(shape.channels);
     const partials = memory.scratch("batch_norm partials", slices.SLICES * 2 * c4 * 16);
-    const image = memory.image(x);
+    const image = memory.image(this.inputs[0]);
     const { gamma, beta, runningMean, runningVariance } = this.#vectors;
     return [{
       label: "batch_norm statistics",
@@ -109,15 +104,52 @@ class BatchNormTraining implements Operation {
         bindVector(memory.parameter(beta), "read"),
         bindVector(memory.state(runningMean), "read_write"),
         bindVector(memory.state(runningVariance), "read_write"),
-        { buffer: memory.image(statistics).buffer, access: "read_write" },
+        { buffer: memory.image(this.outputs[0]).buffer, access: "read_write" },
       ],
       workgroups: [Math.ceil(c4 / 16), 1, 1],
-    }, normaliseKernel(memory, { x, y, vectors: memory.image(statistics), scaleRow: 2, relu: this.#relu })];
+    }];
+  }
+}
+
+/** Normalises by the batch's statistics. */
+class BatchNormTraining implements PrologueOperation {
+  readonly kind = "batch_norm";
+  readonly description: string;
+  readonly inputs: readonly Tensor[];
+  readonly parameters = [];
+  readonly outputs: readonly Tensor[];
+  readonly canBeReadThrough = true;
+  readonly #graph: Graph;
+  readonly #vectors: Vectors;
+  readonly #relu: boolean;
+
+  constructor(
+    graph: Graph,
+    { x, statistics, y }: { readonly x: Tensor; readonly statistics: Tensor; readonly y: Tensor },
+    vectors: Vectors,
+    relu: boolean,
+  ) {
+    this.#graph = graph;
+    this.#vectors = vectors;
+    this.#relu = relu;
+    this.inputs = [x, statistics];
+    this.outputs = [y];
+    this.description = relu ? "batch_norm, relu" : "batch_norm";
+  }
+
+  lower(memory: Lowering): Kernel[] {
+    const [x, statistics] = this.inputs;
+    const vectors = memory.image(statistics);
+    return [normaliseKernel(memory, { x, y: this.outputs[0], vectors, scaleRow: 2, relu: this.#relu })];
+  }
+
+  prologue(memory: Lowering): BoundPrologue {
+    return boundPrologue(memory.image(this.inputs[1]), { scaleRow: 2, relu: this.#relu, target: memory.target });
   }
 
   backward(gradients: Backward): void {
-    const [x] = this.inputs;
-    const [y, statistics] = this.outputs;
+    const [x, statistics] = this.inputs;
+    const [y] = this.outputs;
     const dOutput = gradients.dOutput(y);
     if (!dOutput) return;
     const dInput = this.#graph.value(`d(${x.name})`, x.shape, false);
@@ -219,6 +251,7 @@ class BatchNormBackward implements Operation {
 
 class BatchNormInference implements EpilogueOperation, PrologueOperation {
   readonly kind = "batch_norm";
+  readonly canBeReadThrough = true;
   readonly description: string;
   readonly inputs: readonly Tensor[];
   readonly parameters: readonly Tensor[];
@@ -261,15 +294,7 @@ class BatchNormInference implements EpilogueOperation, PrologueOperation {
 
   prologue(memory: Lowering): BoundPrologue {
     const { vectors, kernel } = this.#fold(memory);
-    const { declaration, binding } = channelVectors("before", vectors, 2, memory.target);
-    const c4 = quads(vectors.channels);
-    return {
-      declarations: [declaration],
-      bindings: [binding],
-      before: [kernel],
-      vectors: (c) => [`before[${c}]`, `before[${c4}u + ${c}]`],
-      expression: this.#relu ? "max(fma(value, p0, p1), vec4<f32>())" : "fma(value, p0, p1)",
-    };
+    return { ...boundPrologue(vectors, { scaleRow: 0, relu: this.#relu, target: memory.target }), before: [kernel] };
   }
 
   /** Scale and shift by the running statistics, and the kernel that computes them. */
@@ -294,6 +319,22 @@ class BatchNormInference implements EpilogueOperation, PrologueOperation {
     };
     return { vectors: { buffer: folded, height: 1, width: 1, channels, halo: 0 }, kernel };
   }
+}
+
+/** scale value + shift, of the two rows of `vectors` from `scaleRow` on, as readers compute it. */
+function boundPrologue(
+  vectors: ImageBuffer,
+  { scaleRow, relu, target }: { readonly scaleRow: number; readonly relu: boolean; readonly target: Target },
+): BoundPrologue {
+  const { declaration, binding } = channelVectors("before", vectors, scaleRow + 2, target);
+  const c4 = quads(vectors.channels);
+  return {
+    declarations: [declaration],
+    bindings: [binding],
+    before: [],
+    vectors: (c) => [`before[${scaleRow * c4}u + ${c}]`, `before[${(scaleRow + 1) * c4}u + ${c}]`],
+    expression: relu ? "max(fma(value, p0, p1), vec4<f32>())" : "fma(value, p0, p1)",
+  };
 }
 
 /** y = scale x + shift, of the two rows of `vectors` from `scaleRow` on. */

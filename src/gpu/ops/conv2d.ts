@@ -150,7 +150,7 @@ class Conv2d implements Operation {
     return conv2dHalos(this.problem).input;
   }
 
-  fuse(producer: Operation, target: Target): Operation | undefined {
+  readThrough(producer: Operation, target: Target): Operation | undefined {
     return isPrologue(producer) && lanesServe(this.problem, target)
       ? new FusedConv2d(this, { before: producer })
       : undefined;
@@ -200,7 +200,7 @@ class FusedConv2d implements Operation {
     const { before, after } = parts;
     const { x, y } = conv.tensors;
     this.#x = before?.inputs[0] ?? x;
-    this.inputs = [this.#x, ...(after?.inputs ?? []).filter((input) => input !== y)];
+    this.inputs = [...(before?.inputs ?? [x]), ...(after?.inputs ?? []).filter((input) => input !== y)];
     this.parameters = [before, conv, after].flatMap((operation) => operation?.parameters ?? []);
     this.outputs = after?.outputs ?? conv.outputs;
     this.description = [before, conv, after].flatMap((operation) => operation?.description ?? []).join(", ");
@@ -208,6 +208,13 @@ class FusedConv2d implements Operation {
 
   haloOf(input: Tensor): number {
     return input === this.#x ? this.conv.haloOf() : 0;
+  }
+
+  readThrough(producer: Operation, target: Target): Operation | undefined {
+    const [output] = producer.outputs;
+    const serves = isPrologue(producer) && output === this.#x && !this.parts.after?.inputs.includes(output) &&
+      lanesServe(this.conv.problem, target);
+    return serves ? new FusedConv2d(this.conv, { ...this.parts, before: producer }) : undefined;
   }
 
   lower(memory: Lowering): Kernel[] {
@@ -256,23 +263,35 @@ class Conv2dBackwardWeight implements Operation {
   readonly parameters: readonly Tensor[];
   readonly parameterGradients: readonly Tensor[];
   readonly outputs = [];
+  readonly #x: Tensor;
 
   constructor(
     readonly tensors: { readonly x: Tensor; readonly weight: Tensor; readonly dOutput: Tensor },
     readonly problem: Conv2dProblem,
+    readonly before?: PrologueOperation,
   ) {
-    this.inputs = [tensors.x, tensors.dOutput];
+    this.#x = before?.inputs[0] ?? tensors.x;
+    this.inputs = [...(before?.inputs ?? [tensors.x]), tensors.dOutput];
     this.parameters = [tensors.weight];
     this.parameterGradients = [tensors.weight];
   }
 
   haloOf(input: Tensor): number {
-    return input === this.tensors.x ? conv2dHalos(this.problem).input : 0;
+    return input === this.#x ? conv2dHalos(this.problem).input : 0;
+  }
+
+  readThrough(producer: Operation, target: Target): Operation | undefined {
+    const serves = isPrologue(producer) && producer.outputs[0] === this.tensors.x && lanesServe(this.problem, target);
+    return serves ? new Conv2dBackwardWeight(this.tensors, this.problem, producer) : undefined;
   }
 
   lower(memory: Lowering): Kernel[] {
-    const { x, weight, dOutput } = this.tensors;
-    const io = { input: memory.image(x), dOutput: memory.image(dOutput), dWeight: memory.gradient(weight) };
-    return lowerConv2dBackwardWeight(this.problem, io, memory.target, memory);
+    const { weight, dOutput } = this.tensors;
+    const prologue = this.before?.prologue(memory);
+    const io = { input: memory.image(this.#x), dOutput: memory.image(dOutput), dWeight: memory.gradient(weight) };
+    return [
+      ...(prologue?.before ?? []),
+      ...lowerConv2dBackwardWeight(this.problem, io, memory.target, memory, prologue),
+    ];
   }
 }

@@ -20,7 +20,11 @@ export function tapsKey({ batch, groups }: Conv2dProblem, request: StripRequest)
 
 export function weightGradientKey(
   problem: Conv2dProblem,
-  { input, dOutput }: { readonly input: ImageBuffer; readonly dOutput: ImageBuffer },
+  { input, dOutput, prologue }: {
+    readonly input: ImageBuffer;
+    readonly dOutput: ImageBuffer;
+    readonly prologue?: BoundPrologue;
+  },
 ): string {
   const { batch, groups, kernelHeight, kernelWidth, stride, padding } = problem;
   return [
@@ -29,6 +33,7 @@ export function weightGradientKey(
     `groups ${groups}`,
     `stride ${stride}`,
     `padding ${padding}`,
+    ...(prologue ? [prologueKey(prologue)] : []),
   ].join(", ");
 }
 

@@ -125,20 +125,21 @@ export function backwardInputRequests(
   return { requests, untouched: ![...rowPhases, ...columnPhases].every(hasTaps) };
 }
 
-/** dw of x and dy, as OIHW; overwrites. */
+/** dw of x and dy, as OIHW; overwrites. A prologue needs `lanesServe`. */
 export function lowerConv2dBackwardWeight(
   problem: Conv2dProblem,
   io: { readonly input: ImageBuffer; readonly dOutput: ImageBuffer; readonly dWeight: ParameterRange },
   target: Target,
   memory: ScratchAllocator,
+  prologue?: BoundPrologue,
 ): Kernel[] {
   if (!fillsQuads(problem)) return [directWeightGradientKernel(problem, io)];
-  const candidates = [
+  const candidates = prologue ? weightGradientCandidates(problem, { ...io, prologue }, target) : [
     ...quadGroupWeightGradientCandidates(problem, io, target),
     ...(target.software ? [] : tiledGradientCandidates(problem, io, target)),
     ...weightGradientCandidates(problem, io, target),
   ];
-  return memory.choose(weightGradientKey(problem, io), candidates).lower(memory);
+  return memory.choose(weightGradientKey(problem, { ...io, prologue }), candidates).lower(memory);
 }
 
 function tapKernels(

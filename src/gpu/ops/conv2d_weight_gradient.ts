@@ -14,12 +14,14 @@ import {
 } from "../../wgsl/mod.ts";
 import type { Candidate, ImageBuffer, Kernel, ParameterRange, ScratchAllocator, Target } from "../graph/kernel.ts";
 import { cheapest, type Costed } from "./cheapest.ts";
-import { type Conv2dProblem, largestDivisor, parameterBinding } from "./conv2d_problem.ts";
+import { type BoundPrologue, type Conv2dProblem, largestDivisor, parameterBinding } from "./conv2d_problem.ts";
 
 interface WeightGradientBuffers {
   readonly input: ImageBuffer;
   readonly dOutput: ImageBuffer;
   readonly dWeight: ParameterRange;
+  /** Only forms by lanes serve it. */
+  readonly prologue?: BoundPrologue;
 }
 
 /** The forms of a gradient whose groups fill channel quads, the fastest by the cost model first. */
@@ -28,7 +30,9 @@ export function weightGradientCandidates(
   io: WeightGradientBuffers,
   target: Target,
 ): Candidate[] {
-  const rows = weightTiles(problem, io, target).map((tile) => weightGradient(problem, io, { tile, target }));
+  const rows = io.prologue
+    ? []
+    : weightTiles(problem, io, target).map((tile) => weightGradient(problem, io, { tile, target }));
   const gradients = [...laneWeightGradients(problem, io, target), ...rows];
   const candidates = gradients.map((gradient): Candidate => ({
     name: gradientName(gradient),
@@ -47,7 +51,7 @@ function gradientName(gradient: WeightGradient | LaneWeightGradient): string {
 
 function weightGradientKernels(
   problem: Conv2dProblem,
-  { input, dOutput, dWeight }: WeightGradientBuffers,
+  { input, dOutput, dWeight, prologue }: WeightGradientBuffers,
   { gradient, memory }: {
     readonly gradient: WeightGradient | LaneWeightGradient;
     readonly memory: ScratchAllocator;
@@ -61,11 +65,12 @@ function weightGradientKernels(
     `${inputChannels}->${outputChannels} at ${outputHeight}x${problem.outputWidth}`;
   return [{
     label,
-    code: "lanes" in gradient ? laneWeightGradientSource(gradient) : weightGradientSource(gradient),
+    code: "lanes" in gradient ? laneWeightGradientSource({ ...gradient, prologue }) : weightGradientSource(gradient),
     bindings: [
       { buffer: input.buffer, access: "read" },
       { buffer: dOutput.buffer, access: "read" },
       { buffer: partials, access: "read_write" },
+      ...(prologue?.bindings ?? []),
     ],
     workgroups: ["lanes" in gradient ? gradient.slices : Math.ceil(gradient.slices / 16), tiles, 1],
   }, {

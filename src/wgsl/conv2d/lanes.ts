@@ -1,5 +1,6 @@
 import { enableElements, rounded, storedType, widened } from "../element_type.ts";
 import { channelQuads, type ImageLayout, rowQuads } from "../layout.ts";
+import { type LanePrologue, prologueText } from "./lane_prologue.ts";
 import type { StripConvolution, StripEpilogue } from "./strip.ts";
 
 /** A convolution, as a list of taps, whose output channels are spread over the lanes of a subgroup. */
@@ -25,16 +26,6 @@ export interface LaneConvolution extends
   readonly prologue?: LanePrologue;
   /** Uniforms that the weights are split over, by taps: one is at most 64 KiB. */
   readonly parts: number;
-}
-
-/** What becomes of a loaded value before it is multiplied: an operation that feeds the convolution alone. */
-export interface LanePrologue {
-  /** Bindings, after those of the epilogue. */
-  readonly declarations: readonly string[];
-  /** Values of one channel quad, p0, p1, ..., given the quad's index. */
-  readonly vectors: (c: string) => readonly string[];
-  /** The vec4<f32> to use, of `value`, p0, ... */
-  readonly expression: string;
 }
 
 /** What one subgroup computes: pixels of the output grid, and output channels a lane. */
@@ -108,10 +99,13 @@ export function laneSource(convolution: LaneConvolution): { readonly code: strin
       windowColumns.gap * channelQuads(input)
     }u`;
   };
-  const prologue = windowPrologue(convolution, loads, (j) => ({
-    y: `y0 * ${inputStep}u + ${windowIndex(j)} / ${windowColumns.count}u * ${windowRows.gap}u`,
-    x: `x0 * ${inputStep}u + ${windowIndex(j)} % ${windowColumns.count}u * ${windowColumns.gap}u`,
-  }));
+  const before = prologueText(convolution.prologue, {
+    input,
+    place: (j) => ({
+      y: `i32(y0 * ${inputStep}u + ${windowIndex(j)} / ${windowColumns.count}u * ${windowRows.gap}u) + ${minDy}`,
+      x: `i32(x0 * ${inputStep}u + ${windowIndex(j)} % ${windowColumns.count}u * ${windowColumns.gap}u) + ${minDx}`,
+    }),
+  });
   const weight = (index: number, v: number) => {
     const offset = (index % partTaps * tile.channels + v) * lanes;
     return `let w${index}_${v} = weights${Math.floor(index / partTaps)}.values[at + ${offset}u];`;
@@ -153,11 +147,15 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     rowQuads(input)
   }u + (x0 * ${inputStep}u + ${input.halo + minDx}u) * ${channelQuads(input)}u + weights0.header.y;
   ${loads.map((j) => `var from${j} = corner + ${loadAddress(j)};`).join("\n  ")}
-  ${prologue.masks}
+  ${before.masks(loads).join("\n  ")}
   ${pixels.map((pixel) => channels.map((v) => `var ${pixel.sum(v)} = 0f;`).join(" ")).join("\n  ")}
   for (var quad = 0u; quad < ${inputQuads}u; quad++) {
-    ${prologue.vectors}
-    ${loads.map((j) => `let x${j} = ${prologue.load(j)}; from${j} += 1u;`).join("\n    ")}
+    ${before.vectors("(weights0.header.y + quad)", "")}
+    ${
+    loads.map((j) => `let x${j} = ${before.apply(`input[from${j}]`, { load: j, quad: "" })}; from${j} += 1u;`).join(
+      "\n    ",
+    )
+  }
     let at = quad * ${partTaps * tile.channels * lanes}u + lane;
     ${taps.flatMap(({ index }) => channels.map((v) => weight(index, v))).join("\n    ")}
     ${products.join("\n    ")}
@@ -205,33 +203,6 @@ function extraBindings({ epilogue, prologue, tile, parts }: LaneConvolution): st
   );
   return [...images, ...epilogue?.declarations ?? [], ...prologue?.declarations ?? []]
     .map((text, i) => `@group(0) @binding(${2 + parts + i}) ${text}`).join("\n");
-}
-
-/** Loads of the window, after the prologue; the border stays zero. `place`: of a load, relative to the first tap. */
-function windowPrologue(
-  { input, prologue, dy, dx }: LaneConvolution,
-  loads: readonly number[],
-  place: (j: number) => { readonly y: string; readonly x: string },
-) {
-  const load = (j: number) => widened(`input[from${j}]`, input.elementType);
-  if (!prologue) return { masks: "", vectors: "", load };
-  const inside = (at: string, { first, extent }: { first: number; extent: number }) =>
-    // Places before the image wrap around to large numbers.
-    `u32(i32(${at}) + ${first}) < ${extent}u`;
-  const masks = loads.map((j) => {
-    const { y, x } = place(j);
-    const row = inside(y, { first: Math.min(...dy), extent: input.height });
-    return `let inside${j} = ${row} && ${inside(x, { first: Math.min(...dx), extent: input.width })};`;
-  });
-  const vectors = prologue.vectors("(weights0.header.y + quad)").map((text, i) => `let p${i} = ${text};`);
-  return {
-    masks: masks.join("\n  "),
-    vectors: vectors.join("\n    "),
-    load: (j: number) => {
-      const value = prologue.expression.replaceAll(/\bvalue\b/g, load(j));
-      return `select(vec4<f32>(), ${value}, inside${j})`;
-    },
-  };
 }
 
 /**

@@ -1,5 +1,6 @@
 import { enableElements, storedType, widened } from "../element_type.ts";
 import { channelQuads, imageQuads, rowQuads } from "../layout.ts";
+import { type LanePrologue, prologueText } from "./lane_prologue.ts";
 import { laneWindow } from "./lanes.ts";
 import { tileCounts, type WeightGradient } from "./weight_gradient.ts";
 
@@ -11,6 +12,7 @@ export interface LaneWeightGradient extends Omit<WeightGradient, "rows" | "rowsP
   readonly laneChannels: 1 | 2 | 4;
   /** Output pixels that are summed at once. */
   readonly patch: { readonly height: number; readonly width: number };
+  readonly prologue?: LanePrologue;
 }
 
 /**
@@ -46,8 +48,9 @@ export function laneWeightGradientSource(gradient: LaneWeightGradient): string {
   const patchesX = Math.ceil(outputWidth / patch.width);
   const patches = patchesX * Math.ceil(outputHeight / patch.height);
   const scalarsPerPixel = channelQuads(dOutput) * 4 / laneChannels;
+  const windowIndex = (j: number) => `min(lane + ${j * lanes}u, ${windowSize - 1}u)`;
   const loadOffset = (j: number) => {
-    const k = `min(lane + ${j * lanes}u, ${windowSize - 1}u)`;
+    const k = windowIndex(j);
     return `${k} / ${windowColumns.count}u * ${windowRows.gap * rowQuads(input)}u + ${k} % ${windowColumns.count}u * ${
       windowColumns.gap * channelQuads(input)
     }u`;
@@ -66,8 +69,19 @@ export function laneWeightGradientSource(gradient: LaneWeightGradient): string {
     const value = widened(`d_output[to + ${offset}u]`, dOutput.elementType, laneChannels);
     return `let g${p} = ${conditions.length > 0 ? `select(${type}(), ${value}, ${conditions.join(" && ")})` : value};`;
   });
+  const before = prologueText(gradient.prologue, {
+    input,
+    place: (j) => ({
+      y: `i32(y0 * ${stride}u + tap_tile * ${tile.tapRows}u + ${
+        windowIndex(j)
+      } / ${windowColumns.count}u * ${windowRows.gap}u) - ${padding}`,
+      x: `i32(x0 * ${stride}u + ${windowIndex(j)} % ${windowColumns.count}u * ${windowColumns.gap}u) - ${padding}`,
+    }),
+  });
   const products = range(tile.inputQuads).flatMap((i) => [
-    ...loads.map((j) => `let x${i}_${j} = ${widened(`input[corner + offset${j} + ${i}u]`, input.elementType)};`),
+    ...loads.map((j) =>
+      `let x${i}_${j} = ${before.apply(`input[corner + offset${j} + ${i}u]`, { load: j, quad: `_${i}` })};`
+    ),
     ..."xyzw".split("").flatMap((channel, c) => [
       ...used.map((k) =>
         `let b${i}_${c}_${k} = ${splat(`subgroupBroadcast(x${i}_${Math.floor(k / lanes)}.${channel}, ${k % lanes}u)`)};`
@@ -87,6 +101,7 @@ export function laneWeightGradientSource(gradient: LaneWeightGradient): string {
 @group(0) @binding(0) var<storage, read> input: array<${storedType(input.elementType)}>;
 @group(0) @binding(1) var<storage, read> d_output: array<${storedType(dOutput.elementType, laneChannels)}>;
 @group(0) @binding(2) var<storage, read_write> partials: array<${type}>;
+${(gradient.prologue?.declarations ?? []).map((text, i) => `@group(0) @binding(${3 + i}) ${text}`).join("\n")}
 
 @compute @workgroup_size(${lanes})
 fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
@@ -99,6 +114,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
   let x_quad = group * ${inputTiles * tile.inputQuads}u + input_tile * ${tile.inputQuads}u;
   let g_lane = (group * ${outputTiles}u + output_tile) * ${lanes}u + lane;
   ${loads.map((j) => `let offset${j} = ${loadOffset(j)};`).join("\n  ")}
+  ${range(tile.inputQuads).map((i) => before.vectors(`(x_quad + ${i}u)`, `_${i}`)).join("\n  ")}
   ${sums.map((name) => `var ${name} = ${type}();`).join("\n  ")}
   for (var index = slice; index < ${patches * gradient.batch}u; index += ${slices}u) {
     let image = index / ${patches}u;
@@ -112,6 +128,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
     let to = image * ${imageQuads(dOutput) * 4 / laneChannels}u + (y0 + ${dOutput.halo}u) * ${
     rowQuads(dOutput) * 4 / laneChannels
   }u + (x0 + ${dOutput.halo}u) * ${scalarsPerPixel}u + g_lane;
+    ${before.masks(loads).join("\n    ")}
     ${gradients.join("\n    ")}
     ${products.join("\n    ")}
   }
