@@ -44,9 +44,10 @@ async function* soak(): AsyncGenerator<{ readonly step: number; readonly bytes: 
   const dataDir = await Deno.makeTempDir({ prefix: "multistep-soak-" });
   const device = await GpuDevice.open();
   try {
-    const context = { device, datasets: new DatasetRegistry(dataDir), dataDir };
+    const context = { device, datasets: new DatasetRegistry(dataDir), dataDir, releaseMemory: async () => {} };
+    const never = new AbortController().signal;
     const job = { config, folder: "runs/soak", resume: false };
-    for await (const event of train(context, job, new AbortController().signal)) {
+    for await (const event of train(context, job, { signal: never, pause: never })) {
       if (event.kind !== "progress" || event.step % TOLD_EVERY !== 0) continue;
       const { rss, heapUsed } = Deno.memoryUsage();
       yield { step: event.step, bytes: rss, heap: heapUsed };

@@ -1,31 +1,59 @@
-import { type Checkpoint, CheckpointError, decodeCheckpoint, encodeCheckpoint } from "../models/mod.ts";
-import { type CheckpointInfo, EngineError } from "./messages.ts";
+/** One checkpoint file: written whole or not at all, read with every doubt. */
+import { dirname } from "node:path";
+import { type Checkpoint, CheckpointError, decodeCheckpoint } from "../models/mod.ts";
+import { EngineError } from "./messages.ts";
+
+/** Marks a file that is not whole yet. */
+export const PARTIAL = ".partial";
+
+/** Twice what the largest network here needs; a larger file is none of ours, and is not read into memory. */
+const MAX_BYTES = 4 * 2 ** 30;
+
+/** A file that is whole on the disk, under a temporary name; disposed of unpublished, it is gone. */
+export interface StagedFile extends AsyncDisposable {
+  /** @throws {EngineError} `storage` */
+  publish(): Promise<void>;
+}
 
 /**
- * Writes a checkpoint so that a reader sees all of it or nothing: to a temporary name, to the disk, then renamed. Older
- * ones past the kept number are deleted.
+ * Writes a file so that a reader, and a machine that loses its power, sees all of it or nothing: to a temporary name, to
+ * the disk; `publish` renames it, and writes the folder to the disk.
+ *
+ * @throws {EngineError} `storage` when the disk or the folder does not take it; nothing is left of it then.
  */
-export async function writeCheckpoint(
-  dataDir: string,
-  folder: string,
-  checkpoint: Checkpoint,
-  keep: number,
-): Promise<{ readonly checkpoint: CheckpointInfo; readonly kept: readonly string[] }> {
-  const { step, epoch } = checkpoint.position;
-  const directory = `${folder}/checkpoints`;
-  await Deno.mkdir(`${dataDir}/${directory}`, { recursive: true });
-  const path = `${directory}/step-${String(step).padStart(8, "0")}.safetensors`;
-  const bytes = encodeCheckpoint(checkpoint);
-  const temporary = `${dataDir}/${path}.partial`;
-  {
-    using file = await Deno.open(temporary, { write: true, create: true, truncate: true });
+export async function stageFile(path: string, bytes: Uint8Array): Promise<StagedFile> {
+  const partial = path + PARTIAL;
+  const discard = () => Deno.remove(partial).catch(() => {});
+  try {
+    using file = await Deno.open(partial, { write: true, create: true, truncate: true });
     let written = 0;
     while (written < bytes.length) written += await file.write(bytes.subarray(written));
     await file.sync();
+  } catch (cause) {
+    await discard();
+    throw storageError("write a checkpoint", cause);
   }
-  await Deno.rename(temporary, `${dataDir}/${path}`);
-  const kept = (await deleteOlder(`${dataDir}/${directory}`, keep)).map((name) => `${directory}/${name}`);
-  return { checkpoint: { path, step, epoch, bytes: bytes.length }, kept };
+  return {
+    async publish() {
+      try {
+        await Deno.rename(partial, path);
+        await syncFolder(dirname(path));
+      } catch (cause) {
+        throw storageError("write a checkpoint", cause);
+      }
+    },
+    [Symbol.asyncDispose]: discard,
+  };
+}
+
+/** Makes a folder within `root` and sees to it that its name, and those of the folders above, are on the disk. */
+export async function makeFolderDurably(root: string, folder: string): Promise<void> {
+  try {
+    await Deno.mkdir(`${root}/${folder}`, { recursive: true });
+    for (let path = folder; path !== "."; path = dirname(path)) await syncFolder(`${root}/${dirname(path)}`);
+  } catch (cause) {
+    throw storageError("make the folder of the checkpoints", cause);
+  }
 }
 
 /**
@@ -34,29 +62,49 @@ export async function writeCheckpoint(
  */
 export async function readCheckpoint(dataDir: string, path: string): Promise<Checkpoint> {
   try {
-    return decodeCheckpoint(await Deno.readFile(`${dataDir}/${path}`));
+    return decodeCheckpoint(await readCheckpointBytes(dataDir, path));
   } catch (error) {
-    if (error instanceof Deno.errors.NotFound) {
-      throw new EngineError("not-found", `Cannot find the checkpoint "${path}"`, { cause: error });
-    }
-    if (error instanceof Deno.errors.IsADirectory || error instanceof Deno.errors.PermissionDenied) {
-      throw new EngineError("invalid", `Cannot read the checkpoint "${path}": it is no readable file`, {
-        cause: error,
-      });
-    }
-    if (error instanceof CheckpointError) {
-      throw new EngineError("invalid", `Cannot read the checkpoint "${path}": ${error.message}`, { cause: error });
-    }
-    throw error;
+    if (!(error instanceof CheckpointError)) throw error;
+    throw new EngineError("invalid", `Cannot read the checkpoint "${path}": ${error.message}`, { cause: error });
   }
 }
 
-/** The names left, oldest first. */
-async function deleteOlder(directory: string, keep: number): Promise<string[]> {
-  const names: string[] = [];
-  for await (const { name, isFile } of Deno.readDir(directory)) {
-    if (isFile && name.endsWith(".safetensors")) names.push(name);
+/**
+ * The bytes of a file that may be a checkpoint.
+ * @throws {EngineError} `not-found`, or `invalid` for what is no readable file or too large for one of ours.
+ */
+export async function readCheckpointBytes(dataDir: string, path: string): Promise<Uint8Array<ArrayBuffer>> {
+  const unreadable = (reason: string, cause?: unknown) =>
+    new EngineError("invalid", `Cannot read the checkpoint "${path}": ${reason}`, { cause });
+  try {
+    const { isFile, size } = await Deno.stat(`${dataDir}/${path}`);
+    if (!isFile) throw unreadable("it is no readable file");
+    if (size > MAX_BYTES) throw unreadable(`it has ${size} bytes, a checkpoint at most ${MAX_BYTES}`);
+    return await Deno.readFile(`${dataDir}/${path}`);
+  } catch (cause) {
+    if (cause instanceof EngineError) throw cause;
+    if (cause instanceof Deno.errors.NotFound || cause instanceof Deno.errors.NotADirectory) {
+      throw new EngineError("not-found", `Cannot find the checkpoint "${path}"`, { cause });
+    }
+    throw unreadable("it is no readable file", cause);
   }
-  for (const name of names.sort().slice(0, -keep)) await Deno.remove(`${directory}/${name}`);
-  return names.slice(-keep);
+}
+
+async function syncFolder(path: string): Promise<void> {
+  // Windows does not open folders, and needs no sync of them.
+  if (Deno.build.os === "windows") return;
+  using folder = await Deno.open(path);
+  await folder.sync();
+}
+
+/** What the operating system refused, in words for a user: without the path. */
+function storageError(action: string, cause: unknown): EngineError {
+  if (cause instanceof EngineError) return cause;
+  const code = cause instanceof Error && "code" in cause ? cause.code : undefined;
+  const reason = code === "ENOSPC" || code === "EDQUOT"
+    ? "no space is left on the disk"
+    : code === "EROFS" || code === "EACCES" || code === "EPERM"
+    ? "the data folder cannot be written"
+    : `the disk refused it${typeof code === "string" ? ` (${code})` : ""}`;
+  return new EngineError("storage", `Cannot ${action}: ${reason}`, { cause });
 }

@@ -1,167 +1,112 @@
-import type {
-  AdapterInfo,
-  CheckpointDescription,
-  Engine,
-  EvaluationEvent,
-  EvaluationJob,
-  ExportedModel,
-  ExportJob,
-  InferenceJob,
-  InferenceResult,
-  MemoryQuestion,
-  TrainingConfig,
-  TrainingEvent,
-  TrainingJob,
-  TrainingMemory,
-  TuneMode,
-} from "./messages.ts";
+/** Calls into one worker, matched to their answers by id; a watchdog over it. */
 import { EngineError } from "./messages.ts";
-import type { CallName, Calls, FromWorker, ToWorker } from "./protocol.ts";
+import type { CallName, Calls, FromWorker, StreamName, ToWorker } from "./protocol.ts";
+import { WorkerProcess } from "./worker_process.ts";
 
-/** How long jobs have to let go before the worker is ended all the same. */
-const CLOSE_PATIENCE_MS = 10_000;
-/** The ended worker's thread unloads the driver by itself; a process that exits meanwhile corrupts Mesa's heap. */
-const TEARDOWN_MS = 250;
-
-export interface EngineOptions {
-  readonly dataDir: string;
-  /** Default auto. */
-  readonly tune?: TuneMode;
-  /** Takes what should be logged. */
-  readonly warn?: (message: string) => void;
+export interface WorkerClientOptions {
+  /** The worker's module. */
+  readonly module: URL;
+  /** Milliseconds without a sign of life, while calls are under way, after which the worker is taken to hang. */
+  readonly stepTimeoutMs: number;
+  /** Takes what the worker wants to be logged. */
+  readonly warn: (message: string) => void;
+  /** Called once, when the worker cannot be used any more: it died, hung, or its GPU failed. */
+  readonly onFault: (error: EngineError) => void;
 }
 
-/**
- * Starts the worker that owns the GPU.
- * @throws {EngineError} `unavailable` when there is no Vulkan driver.
- */
-export async function startEngine({ dataDir, tune = "auto", warn = () => {} }: EngineOptions): Promise<Engine> {
-  const client = new WorkerClient(warn);
-  try {
-    const adapter = await client.call("open", { dataDir, tune }).result;
-    return new WorkerEngine(client, adapter);
-  } catch (error) {
-    client.terminate(new EngineError("unavailable", "The engine could not be opened"));
-    await delay(TEARDOWN_MS);
-    throw error;
-  }
-}
-
-class WorkerEngine implements Engine {
-  readonly available = true;
-
-  constructor(readonly client: WorkerClient, readonly adapter: AdapterInfo) {}
-
-  onAvailability(): void {}
-
-  async check(config: TrainingConfig): Promise<void> {
-    await this.client.call("check", config).result;
-  }
-
-  async memory(question: MemoryQuestion): Promise<TrainingMemory> {
-    return await this.client.call("memory", question).result;
-  }
-
-  train(job: TrainingJob, signal: AbortSignal): AsyncIterable<TrainingEvent> {
-    return this.client.stream("train", job, signal);
-  }
-
-  evaluate(job: EvaluationJob, signal: AbortSignal): AsyncIterable<EvaluationEvent> {
-    return this.client.stream("evaluate", job, signal);
-  }
-
-  async describeCheckpoint(checkpoint: string, signal: AbortSignal): Promise<CheckpointDescription> {
-    return await this.client.call("describeCheckpoint", checkpoint, signal).result;
-  }
-
-  async infer(job: InferenceJob, signal: AbortSignal): Promise<InferenceResult> {
-    return await this.client.call("infer", job, signal).result;
-  }
-
-  async exportModel(job: ExportJob, signal: AbortSignal): Promise<ExportedModel> {
-    return await this.client.call("exportModel", job, signal).result;
-  }
-
-  async close(): Promise<void> {
-    const closed = this.client.call("close", null).result.catch(() => {});
-    await Promise.race([closed, delay(CLOSE_PATIENCE_MS, closed)]);
-    this.client.terminate(new EngineError("unavailable", "The engine was closed"));
-    await delay(TEARDOWN_MS);
-  }
+export interface CallOptions<Name extends CallName> {
+  /** Default: a new one. */
+  readonly id?: number;
+  readonly signal?: AbortSignal;
+  readonly pause?: AbortSignal;
+  readonly onEvent?: (event: Calls[Name]["event"]) => void;
 }
 
 interface Pending {
-  readonly onEvent: (event: Calls[CallName]["event"]) => void;
+  readonly onEvent?: (event: Calls[CallName]["event"]) => void;
   readonly resolve: (result: Calls[CallName]["result"]) => void;
   readonly reject: (error: unknown) => void;
 }
 
-/** Calls into the worker, matched to their answers by id. */
-class WorkerClient {
-  readonly #worker = new Worker(new URL("./worker.ts", import.meta.url), { type: "module", name: "engine" });
+export class WorkerClient {
+  readonly #options: WorkerClientOptions;
+  readonly #process: WorkerProcess;
   readonly #pending = new Map<number, Pending>();
   #nextId = 1;
-  #ended: EngineError | undefined;
+  #failure: EngineError | undefined;
+  #watchdog: ReturnType<typeof setInterval> | undefined;
+  /** Turns of the watchdog since the last message. */
+  #silentTurns = 0;
 
-  constructor(warn: (message: string) => void) {
-    this.#worker.onmessage = ({ data }: MessageEvent<FromWorker>) => {
-      if ("warning" in data) warn(data.warning);
-      else this.#receive(data);
-    };
-    this.#worker.onerror = (event) => {
-      event.preventDefault();
-      this.terminate(new EngineError("internal", `The engine stopped: ${event.message}`));
-    };
+  constructor(options: WorkerClientOptions) {
+    this.#options = options;
+    this.#process = new WorkerProcess({ module: options.module, onMessage: (message) => this.#receive(message) });
+    this.#process.ended.then((how) => {
+      this.#fail(new EngineError("fault", `The engine's process ended unexpectedly (${how})`));
+    });
   }
 
-  /** Posts a call. An abort makes its result reject with the signal's reason once the worker has let go. */
-  call<Name extends CallName>(
+  /** Settles when the worker's process is gone. */
+  async ended(): Promise<void> {
+    await this.#process.ended;
+  }
+
+  /** Posts a call. An abort makes it reject with the signal's reason once the worker has let go. */
+  async call<Name extends CallName>(
     name: Name,
     argument: Calls[Name]["argument"],
-    signal?: AbortSignal,
-    onEvent: (event: Calls[Name]["event"]) => void = () => {},
-  ): { readonly result: Promise<Calls[Name]["result"]> } {
-    const result = new Promise<Calls[CallName]["result"]>((resolve, reject) => {
-      signal?.throwIfAborted();
-      if (this.#ended) throw this.#ended;
-      const id = this.#nextId++;
-      const abort = () => this.#post({ id, abort: true });
-      const settled = () => signal?.removeEventListener("abort", abort);
-      signal?.addEventListener("abort", abort, { once: true });
-      this.#pending.set(id, {
-        onEvent: onEvent as Pending["onEvent"],
-        resolve: (value) => (settled(), resolve(value)),
-        reject: (error) => (settled(), reject(signal?.aborted ? signal.reason : error)),
+    { id = this.#nextId++, signal, pause, onEvent }: CallOptions<Name> = {},
+  ): Promise<Calls[Name]["result"]> {
+    signal?.throwIfAborted();
+    if (this.#failure) throw this.#failure;
+    const abort = () => this.#post({ id, interrupt: "abort" });
+    const requestPause = () => this.#post({ id, interrupt: "pause" });
+    try {
+      return await new Promise<Calls[CallName]["result"]>((resolve, reject) => {
+        this.#pending.set(id, { onEvent: onEvent as Pending["onEvent"], resolve, reject });
+        this.#watch();
+        this.#post({ id, call: name, argument } as ToWorker);
+        signal?.addEventListener("abort", abort, { once: true });
+        if (pause?.aborted) requestPause();
+        else pause?.addEventListener("abort", requestPause, { once: true });
       });
-      this.#post({ id, call: name, argument } as ToWorker);
-    });
-    return { result: result as Promise<Calls[Name]["result"]> };
+    } catch (error) {
+      throw signal?.aborted ? signal.reason : error;
+    } finally {
+      signal?.removeEventListener("abort", abort);
+      pause?.removeEventListener("abort", requestPause);
+      this.#pending.delete(id);
+      if (this.#pending.size === 0) this.#unwatch();
+    }
   }
 
   /** A call's events in order. Leaving the loop early aborts the call. */
-  async *stream<Name extends "train" | "evaluate">(
+  async *stream<Name extends StreamName>(
     name: Name,
     argument: Calls[Name]["argument"],
-    signal: AbortSignal,
+    { signal, pause }: { readonly signal: AbortSignal; readonly pause?: AbortSignal },
   ): AsyncGenerator<Calls[Name]["event"]> {
+    const id = this.#nextId++;
     const left = new AbortController();
     const queue: Calls[Name]["event"][] = [];
     let wake = Promise.withResolvers<void>();
     let ended = false;
-    const { result } = this.call(name, argument, AbortSignal.any([signal, left.signal]), (event) => {
+    const onEvent = (event: Calls[Name]["event"]) => {
       queue.push(event);
       wake.resolve();
-    });
-    const done = result.finally(() => {
-      ended = true;
-      wake.resolve();
-    });
+    };
+    const done = this.call(name, argument, { id, signal: AbortSignal.any([signal, left.signal]), pause, onEvent })
+      .finally(() => {
+        ended = true;
+        wake.resolve();
+      });
     done.catch(() => {});
     try {
       while (!ended || queue.length > 0) {
         const event = queue.shift();
         if (event) {
           yield event;
+          if (event.kind === "checkpointing") this.#post({ id, interrupt: "proceed" });
         } else {
           await wake.promise;
           wake = Promise.withResolvers<void>();
@@ -173,35 +118,59 @@ class WorkerClient {
     }
   }
 
-  /** Ends the worker; every outstanding and later call fails with the error. */
-  terminate(error: EngineError): void {
-    this.#ended ??= error;
-    this.#worker.terminate();
-    for (const { reject } of this.#pending.values()) reject(this.#ended);
-    this.#pending.clear();
+  /** Kills the process; what is outstanding, and what comes later, fails with the error. */
+  async end(error: EngineError): Promise<void> {
+    this.#giveUp(error);
+    await this.#process.ended;
+  }
+
+  /** The worker's own doing, or the watchdog's: whoever uses the client is told. */
+  #fail(error: EngineError): void {
+    if (this.#failure) return;
+    this.#giveUp(error);
+    this.#options.onFault(error);
+  }
+
+  #giveUp(error: EngineError): void {
+    this.#failure ??= error;
+    this.#process.kill();
+    for (const { reject } of this.#pending.values()) reject(this.#failure);
   }
 
   #post(message: ToWorker): void {
-    this.#worker.postMessage(message);
+    this.#process.send(message);
   }
 
-  #receive(message: Exclude<FromWorker, { warning: string }>): void {
+  #receive(message: FromWorker): void {
+    this.#silentTurns = 0;
+    if ("alive" in message) return;
+    if ("warning" in message) return this.#options.warn(message.warning);
     const pending = this.#pending.get(message.id);
     if (!pending) return;
-    if ("event" in message) return pending.onEvent(message.event);
-    this.#pending.delete(message.id);
-    if ("error" in message) pending.reject(new EngineError(message.error.kind, message.error.message));
-    else pending.resolve(message.result);
+    if ("event" in message) return pending.onEvent?.(message.event);
+    if ("result" in message) return pending.resolve(message.result);
+    const error = new EngineError(message.error.kind, message.error.message);
+    if (error.kind === "fault") this.#fail(error);
+    else pending.reject(error);
   }
-}
 
-/** Settles after some time, or when `earlier` has, so that no timer is left behind. */
-function delay(milliseconds: number, earlier?: Promise<unknown>): Promise<void> {
-  return new Promise((resolve) => {
-    const timer = setTimeout(resolve, milliseconds);
-    earlier?.then(() => {
-      clearTimeout(timer);
-      resolve();
-    });
-  });
+  /**
+   * Counts turns of a timer rather than comparing times: when this thread was held up or the machine slept, one turn
+   * passes, and the messages that wait are read before the next.
+   */
+  #watch(): void {
+    if (this.#watchdog !== undefined) return;
+    this.#silentTurns = 0;
+    const { stepTimeoutMs } = this.#options;
+    const turns = 8;
+    this.#watchdog = setInterval(() => {
+      if (++this.#silentTurns <= turns) return;
+      this.#fail(new EngineError("fault", `The GPU did not answer for ${Math.round(stepTimeoutMs / 1000)} s`));
+    }, stepTimeoutMs / turns);
+  }
+
+  #unwatch(): void {
+    clearInterval(this.#watchdog);
+    this.#watchdog = undefined;
+  }
 }

@@ -16,8 +16,8 @@ function kindOf(error: unknown): EngineErrorKind {
   if (error instanceof DatasetError || error instanceof CheckpointError) return "invalid";
   if (error instanceof MemoryLimitError) return "exhausted";
   if (error instanceof GpuError) {
-    if (error.failure === "out-of-memory") return "exhausted";
     if (error.failure === "unavailable" || error.failure === "unsupported") return error.failure;
+    return "fault";
   }
   return "internal";
 }

@@ -1,8 +1,76 @@
-import type { ExportedModel, ExportJob } from "./messages.ts";
+/** Checkpoints made ready to be carried away: files named by their content, which no run deletes or writes again. */
+import { createHash } from "node:crypto";
+import { CheckpointError, decodeCheckpoint, encodeCheckpoint } from "../models/mod.ts";
+import { readCheckpointBytes, stageFile } from "./checkpoint_files.ts";
+import { EngineError, type ExportedModel, type ExportJob } from "./messages.ts";
 
-/** The checkpoint itself. */
-export async function exportModel(dataDir: string, { checkpoint: path }: ExportJob): Promise<ExportedModel> {
-  const content = await Deno.readFile(`${dataDir}/${path}`);
-  const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", content));
-  return { path, bytes: content.length, sha256: digest.toHex() };
+const FOLDER = "exports";
+/** An export that nobody has asked for in this time is deleted at the next one. */
+const LIFETIME_MS = 3_600_000;
+
+export class Exporter {
+  readonly #dataDir: string;
+  /** By job: a client that reads piece by piece asks again for each, even when the run has deleted its checkpoint. */
+  readonly #known = new Map<string, Promise<ExportedModel>>();
+
+  constructor(dataDir: string) {
+    this.#dataDir = dataDir;
+  }
+
+  /** @throws {EngineError} `not-found`, `invalid` for a damaged checkpoint, `storage`. */
+  async export(job: ExportJob): Promise<ExportedModel> {
+    const key = JSON.stringify([job.checkpoint, job.optimizerState]);
+    const known = await this.#known.get(key)?.catch(() => undefined);
+    if (known && await this.#touch(known)) return known;
+    const made = this.#make(job);
+    this.#known.set(key, made);
+    made.catch(() => this.#known.delete(key));
+    return await made;
+  }
+
+  async #make({ checkpoint: path, optimizerState }: ExportJob): Promise<ExportedModel> {
+    const bytes = await readCheckpointBytes(this.#dataDir, path);
+    const content = exportedBytes(path, bytes, optimizerState);
+    const sha256 = createHash("sha256").update(content).digest("hex");
+    const exported = { path: `${FOLDER}/${sha256}.safetensors`, bytes: content.length, sha256 };
+    await Deno.mkdir(`${this.#dataDir}/${FOLDER}`, { recursive: true });
+    await this.#deleteUnused();
+    if (!await this.#touch(exported)) {
+      await using file = await stageFile(`${this.#dataDir}/${exported.path}`, content);
+      await file.publish();
+    }
+    return exported;
+  }
+
+  /** Whether the file is there and whole; its life begins anew. */
+  async #touch({ path, bytes }: ExportedModel): Promise<boolean> {
+    const file = `${this.#dataDir}/${path}`;
+    try {
+      if ((await Deno.stat(file)).size !== bytes) return false;
+      await Deno.utime(file, new Date(), new Date());
+      return true;
+    } catch (error) {
+      if (error instanceof Deno.errors.NotFound) return false;
+      throw error;
+    }
+  }
+
+  async #deleteUnused(): Promise<void> {
+    for await (const { name } of Deno.readDir(`${this.#dataDir}/${FOLDER}`)) {
+      const file = `${this.#dataDir}/${FOLDER}/${name}`;
+      const { mtime } = await Deno.stat(file);
+      if (Date.now() - (mtime?.getTime() ?? 0) > LIFETIME_MS) await Deno.remove(file);
+    }
+  }
+}
+
+/** The checkpoint as it is, or without what only training needs. */
+function exportedBytes(path: string, bytes: Uint8Array<ArrayBuffer>, optimizerState: boolean): Uint8Array {
+  try {
+    const checkpoint = decodeCheckpoint(bytes);
+    return optimizerState ? bytes : encodeCheckpoint({ ...checkpoint, velocities: new Map() });
+  } catch (error) {
+    if (!(error instanceof CheckpointError)) throw error;
+    throw new EngineError("invalid", `Cannot export the checkpoint "${path}": ${error.message}`, { cause: error });
+  }
 }

@@ -32,7 +32,7 @@ function shapeFor(config: TrainingConfig, dataset: DatasetDescription): NetworkS
 }
 
 /** Images of each split that a configuration uses. */
-function imagesUsed(config: TrainingConfig, { images }: DatasetDescription) {
+export function imagesUsed(config: TrainingConfig, { images }: DatasetDescription) {
   return {
     train: Math.min(images.train, config.limitTrain ?? images.train),
     test: Math.min(images.test, config.limitTest ?? images.test),

@@ -87,6 +87,16 @@ export class InferenceService {
     return { classNames, probabilities };
   }
 
+  /** Frees all networks, after the call that may be using one; they are loaded again when they are asked for. */
+  async release(): Promise<void> {
+    this.#busy = this.#busy.then(() => this.#freeNetworks()).catch(() => {});
+    await this.#busy;
+  }
+
+  async #freeNetworks(): Promise<void> {
+    await Promise.allSettled([...this.#loaded.values()].map(destroyAll));
+  }
+
   #load(path: string): Promise<Loaded> {
     const known = this.#loaded.get(path);
     this.#loaded.delete(path);
@@ -99,13 +109,22 @@ export class InferenceService {
     return loaded;
   }
 
-  /** The network for the next of `left` images: with the best batch size that fits in memory. */
+  /**
+   * The network for the next of `left` images: with the best batch size that fits in memory, if need be without the
+   * others that are kept there.
+   */
   async #networkFor(
     loaded: Loaded,
     left: number,
   ): Promise<{ readonly size: number; readonly network: TrainedNetwork }> {
     while (true) {
       const size = bucketFor(loaded.buckets, left);
+      try {
+        return { size, network: await this.#network(loaded, size) };
+      } catch (error) {
+        if (!(error instanceof MemoryLimitError)) throw error;
+      }
+      await this.#freeNetworks();
       try {
         return { size, network: await this.#network(loaded, size) };
       } catch (error) {
@@ -137,7 +156,9 @@ export class InferenceService {
 
 async function destroyAll(loaded: Promise<Loaded>): Promise<void> {
   const { networks } = await loaded;
-  for (const network of networks.values()) (await network).destroy();
+  const all = [...networks.values()];
+  networks.clear();
+  for (const network of all) (await network).destroy();
 }
 
 /**

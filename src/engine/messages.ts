@@ -95,6 +95,11 @@ export type TrainingEvent =
       readonly secondsLeft?: number;
     }
     | { readonly kind: "evaluation"; readonly metrics: Metrics }
+    /**
+     * A checkpoint comes. It gets its name once the next event is asked for: what was told of the steps before it can
+     * be kept first, so that no resumed job starts behind what is known.
+     */
+    | { readonly kind: "checkpointing" }
     | {
       readonly kind: "checkpoint";
       readonly checkpoint: CheckpointInfo;

@@ -1,3 +1,3 @@
-/** The training, evaluation and inference loops, in one worker that owns the GPU. */
-export { startEngine } from "./client.ts";
+/** The training, evaluation and inference loops, in a worker process that owns the GPU. */
+export { startEngine } from "./supervisor.ts";
 export * from "./messages.ts";

@@ -1,4 +1,4 @@
-/** The messages between an engine's client and its worker. Every call has an id; its answers carry it. */
+/** The messages between an engine and its worker. Every call has an id; its answers carry it. */
 import type {
   AdapterInfo,
   CheckpointDescription,
@@ -32,20 +32,32 @@ export interface Calls {
 }
 
 export type CallName = keyof Calls;
+export type StreamName = "train" | "evaluate";
 
-export type ToWorker =
-  | {
-    readonly [Name in CallName]: {
-      readonly id: number;
-      readonly call: Name;
-      readonly argument: Calls[Name]["argument"];
-    };
-  }[CallName]
-  | { readonly id: number; readonly abort: true };
+/**
+ * What can be said to a call under way: `abort` ends any; `pause` ends a training job in order; `proceed` answers its
+ * event `checkpointing`, after which it waits.
+ */
+export type Interruption = "abort" | "pause" | "proceed";
+
+export type CallMessage = {
+  readonly [Name in CallName]: {
+    readonly id: number;
+    readonly call: Name;
+    readonly argument: Calls[Name]["argument"];
+  };
+}[CallName];
+
+export type ToWorker = CallMessage | { readonly id: number; readonly interrupt: Interruption };
 
 export type FromWorker =
   /** Something to be logged, of no call's. */
   | { readonly warning: string }
   | { readonly id: number; readonly event: Calls[CallName]["event"] }
   | { readonly id: number; readonly result: Calls[CallName]["result"] }
-  | { readonly id: number; readonly error: { readonly kind: EngineErrorKind; readonly message: string } };
+  | { readonly id: number; readonly error: { readonly kind: EngineErrorKind; readonly message: string } }
+  /** A sign of life: sent while calls are under way and the event loop turns. */
+  | { readonly alive: true };
+
+/** Milliseconds between two signs of life. */
+export const BEAT_MS = 500;

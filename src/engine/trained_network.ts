@@ -18,6 +18,7 @@ export function shapeOf({ model, dataset }: Checkpoint): NetworkShape {
 
 /**
  * Puts a program with a checkpoint's weights on the GPU.
+ * @throws {MemoryLimitError} when it does not fit beside what is there.
  * @throws {EngineError} when the checkpoint's tensors are not those of its network.
  */
 export async function loadNetwork(
@@ -27,7 +28,8 @@ export async function loadNetwork(
 ): Promise<TrainedNetwork> {
   const { device } = context;
   const plan = planProgram(context, program);
-  const variables = new Variables(device, plan);
+  device.requireRoom("The network", plan.totalBytes);
+  const variables = await device.allocate(() => new Variables(device, plan));
   try {
     upload(variables, checkpoint);
     const runner = await Runner.create(device, program, { plan, variables });
@@ -46,14 +48,15 @@ export async function loadNetwork(
 
 function upload(variables: Variables, { model, parameters, states }: Checkpoint): void {
   try {
-    variables.uploadParameters(values(parameters));
-    variables.uploadStates(values(states));
+    variables.uploadParameters(valuesOf(parameters));
+    variables.uploadStates(valuesOf(states));
   } catch (cause) {
     const detail = cause instanceof Error ? cause.message : String(cause);
     throw new EngineError("invalid", `Cannot use the checkpoint for ${model.name}: ${detail}`, { cause });
   }
 }
 
-function values(tensors: ReadonlyMap<string, NamedTensor>): Map<string, Float32Array> {
+/** A checkpoint's tensors as `Variables` take them. */
+export function valuesOf(tensors: ReadonlyMap<string, NamedTensor>): Map<string, Float32Array> {
   return new Map([...tensors].map(([name, { data }]) => [name, data]));
 }

@@ -1,97 +1,177 @@
-/** The worker that owns the GPU: takes calls, runs them between each other's steps, posts events and results. */
-/// <reference lib="deno.worker" />
+/**
+ * The process that owns the GPU: takes calls on stdin, runs them between each other's steps, answers on stdout. A
+ * process and not a thread, because a driver may hang or crash: this way it is killed, or takes itself down, alone.
+ */
 import { DatasetRegistry } from "../data/mod.ts";
 import { GpuDevice } from "../gpu/mod.ts";
 import type { EngineContext } from "./context.ts";
 import { toEngineError } from "./errors.ts";
 import { evaluate } from "./evaluation.ts";
-import { exportModel } from "./export.ts";
+import { Exporter } from "./export.ts";
 import { planTraining, trainingMemory } from "./fit.ts";
+import { encodeFrame, readFrames } from "./frames.ts";
 import { InferenceService } from "./inference.ts";
 import { EngineError } from "./messages.ts";
-import type { Calls, FromWorker, ToWorker } from "./protocol.ts";
+import {
+  BEAT_MS,
+  type CallMessage,
+  type CallName,
+  type Calls,
+  type FromWorker,
+  type Interruption,
+  type ToWorker,
+} from "./protocol.ts";
 import { eventLoopTurn } from "./runner.ts";
 import { train } from "./training.ts";
 import { openTuner } from "./tuning.ts";
+import { holdEngineLock } from "./worker_lock.ts";
+
+export interface WorkerOptions {
+  /** Opens the GPU of a data folder's engine; default: the adapter there is. */
+  readonly openDevice?: (dataDir: string) => Promise<GpuDevice>;
+}
+
+/** Serves until stdin ends, which is when the engine closes it or is gone. */
+export async function serveEngine({ openDevice = GpuDevice.open }: WorkerOptions = {}): Promise<never> {
+  // Signals to the whole group of processes, as from a terminal, are the server's to handle.
+  for (const signal of ["SIGINT", "SIGTERM"] as const) Deno.addSignalListener(signal, () => {});
+  const server = new CallServer(openDevice);
+  for await (const message of readFrames(Deno.stdin.readable)) server.receive(message as ToWorker);
+  return killSelf();
+}
+
+/** Ends the process without its exit handlers: Mesa's crash while a thread of it is at work. */
+function killSelf(): never {
+  Deno.kill(Deno.pid, "SIGKILL");
+  throw new Error("unreachable");
+}
 
 interface Opened {
   readonly context: EngineContext;
   readonly inference: InferenceService;
+  readonly exporter: Exporter;
+  readonly lock: Disposable;
 }
 
-let opened: Opened | undefined;
-const running = new Map<number, AbortController>();
+/** A call under way. */
+class RunningCall {
+  readonly abort = new AbortController();
+  readonly pause = new AbortController();
+  #proceed = Promise.withResolvers<void>();
 
-self.onmessage = ({ data }: MessageEvent<ToWorker>) => {
-  if ("abort" in data) running.get(data.id)?.abort();
-  else void answer(data);
-};
+  interrupt(interruption: Interruption): void {
+    if (interruption === "pause") return this.pause.abort();
+    if (interruption === "abort") this.abort.abort();
+    this.#proceed.resolve();
+  }
 
-async function answer(message: Exclude<ToWorker, { abort: true }>): Promise<void> {
-  const { id } = message;
-  const controller = new AbortController();
-  running.set(id, controller);
-  try {
-    const result = await run(message, controller.signal);
-    post({ id, result });
-  } catch (error) {
-    const { kind, message: text } = toEngineError(error);
-    post({ id, error: { kind, message: text } });
-  } finally {
-    running.delete(id);
+  /** Does something that will be answered by `proceed`, and waits for that, or for the abort. */
+  async awaitProceed(ask: () => Promise<void>): Promise<void> {
+    this.#proceed = Promise.withResolvers<void>();
+    await ask();
+    if (!this.abort.signal.aborted) await this.#proceed.promise;
   }
 }
 
-async function run(
-  message: Exclude<ToWorker, { abort: true }>,
-  signal: AbortSignal,
-): Promise<Calls[keyof Calls]["result"]> {
-  if (message.call === "open") return await open(message.argument);
-  if (!opened) throw new EngineError("internal", "The engine was called before it was opened");
-  const { context, inference } = opened;
-  switch (message.call) {
-    case "close":
-      return await close(message.id, context.device);
-    case "check": {
-      const config = message.argument;
-      await planTraining(context, config, await context.datasets.describe(config.dataset));
-      return;
+class CallServer {
+  readonly #openDevice: (dataDir: string) => Promise<GpuDevice>;
+  readonly #running = new Map<number, RunningCall>();
+  readonly #output = Deno.stdout.writable.getWriter();
+  #opened: Opened | undefined;
+
+  constructor(openDevice: (dataDir: string) => Promise<GpuDevice>) {
+    this.#openDevice = openDevice;
+    setInterval(() => this.#running.size > 0 && this.#post({ alive: true }), BEAT_MS);
+  }
+
+  receive(message: ToWorker): void {
+    if ("interrupt" in message) this.#running.get(message.id)?.interrupt(message.interrupt);
+    else void this.#answer(message);
+  }
+
+  async #answer(message: CallMessage): Promise<void> {
+    const { id } = message;
+    const running = new RunningCall();
+    this.#running.set(id, running);
+    try {
+      const result = await this.#run(message, running);
+      await this.#post({ id, result });
+    } catch (error) {
+      // Whatever a job says of it, a GPU that has failed is why it ended.
+      const { kind, message: text } = toEngineError(this.#opened?.context.device.failure ?? error);
+      await this.#post({ id, error: { kind, message: text } });
+    } finally {
+      this.#running.delete(id);
     }
-    case "memory":
-      return trainingMemory(context, message.argument);
-    case "train":
-      return await postEvents(message.id, train(context, message.argument, signal));
-    case "evaluate":
-      return await postEvents(message.id, evaluate(context, message.argument, signal));
-    case "describeCheckpoint":
-      return await inference.describe(message.argument);
-    case "infer":
-      return await inference.infer(message.argument, signal);
-    case "exportModel":
-      return await exportModel(context.dataDir, message.argument);
+  }
+
+  async #run(message: CallMessage, running: RunningCall): Promise<Calls[CallName]["result"]> {
+    if (message.call === "open") return await this.#open(message.argument);
+    if (!this.#opened) throw new EngineError("internal", "The engine was called before it was opened");
+    const { context, inference, exporter } = this.#opened;
+    const { signal } = running.abort;
+    switch (message.call) {
+      case "close":
+        return await this.#close(message.id, context.device);
+      case "check": {
+        const config = message.argument;
+        // A run that waits for another will have the memory for itself.
+        await planTraining(context, config, await context.datasets.describe(config.dataset));
+        return;
+      }
+      case "memory":
+        return trainingMemory(context, message.argument);
+      case "train": {
+        for await (const event of train(context, message.argument, { signal, pause: running.pause.signal })) {
+          const post = () => this.#post({ id: message.id, event });
+          if (event.kind === "checkpointing") await running.awaitProceed(post);
+          else await post();
+        }
+        return;
+      }
+      case "evaluate":
+        for await (const event of evaluate(context, message.argument, signal)) {
+          await this.#post({ id: message.id, event });
+        }
+        return;
+      case "describeCheckpoint":
+        return await inference.describe(message.argument);
+      case "infer":
+        return await inference.infer(message.argument, signal);
+      case "exportModel":
+        return await exporter.export(message.argument);
+    }
+  }
+
+  async #open({ dataDir, tune }: Calls["open"]["argument"]): Promise<Calls["open"]["result"]> {
+    const lock = await holdEngineLock(dataDir);
+    const device = await this.#openDevice(dataDir);
+    const datasets = new DatasetRegistry(dataDir);
+    const releaseMemory = () => inference.release();
+    const tuner = await openTuner(device, { dataDir, tune, warn: (warning) => void this.#post({ warning }) });
+    const context: EngineContext = { device, tuner, datasets, dataDir, releaseMemory };
+    const inference = new InferenceService(context);
+    this.#opened = { context, inference, exporter: new Exporter(dataDir), lock };
+    return device.adapter;
+  }
+
+  /** Waits for the jobs to let go and the GPU to be idle. */
+  async #close(id: number, device: GpuDevice): Promise<void> {
+    for (const [other, { abort }] of this.#running) if (other !== id) abort.abort();
+    while (this.#running.size > 1) await eventLoopTurn();
+    await device.handle.queue.onSubmittedWorkDone();
+    device.destroy();
+  }
+
+  /** Settles when the pipe has taken the message, so that a job does not run ahead of a reader that lags behind. */
+  async #post(message: FromWorker): Promise<void> {
+    try {
+      await this.#output.write(encodeFrame(message));
+    } catch (error) {
+      if (!(error instanceof Deno.errors.BrokenPipe)) throw error;
+      killSelf();
+    }
   }
 }
 
-async function open({ dataDir, tune }: Calls["open"]["argument"]): Promise<Calls["open"]["result"]> {
-  const device = await GpuDevice.open();
-  const tuner = await openTuner(device, { dataDir, tune, warn: (warning) => post({ warning }) });
-  const context = { device, tuner, datasets: new DatasetRegistry(dataDir), dataDir };
-  opened = { context, inference: new InferenceService(context) };
-  return device.adapter;
-}
-
-/** Waits for the jobs to let go and the GPU to be idle: freeing a driver that is at work crashes the process. */
-async function close(id: number, device: GpuDevice): Promise<void> {
-  for (const [other, controller] of running) if (other !== id) controller.abort();
-  while (running.size > 1) await eventLoopTurn();
-  await device.handle.queue.onSubmittedWorkDone();
-  device.destroy();
-}
-
-async function postEvents(id: number, events: AsyncIterable<Calls["train" | "evaluate"]["event"]>): Promise<void> {
-  for await (const event of events) post({ id, event });
-}
-
-function post(message: FromWorker): void {
-  self.postMessage(message);
-}
+if (import.meta.main) await serveEngine();

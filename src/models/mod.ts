@@ -1,5 +1,6 @@
 /** The networks: what a block computes, how a scheme steps, which networks there are, how they are stored. */
 export {
+  type BestEvaluation,
   type Checkpoint,
   type CheckpointDataset,
   decodeCheckpoint,

@@ -67,7 +67,7 @@ Deno.test("startEngine() gives an engine that trains, evaluates and infers", asy
       first = await trainAll(engine, "runs/first");
       const steps = first.flatMap((event) => event.kind === "progress" ? [event.step] : []);
       assertEquals(steps, [1, 2, 3, 4, 5, 6, 7, 8]);
-      const kinds = first.filter(({ kind }) => kind !== "preparing" && kind !== "progress").map(({ kind }) => kind);
+      const kinds = first.filter(({ kind }) => kind === "evaluation" || kind === "checkpoint").map(({ kind }) => kind);
       assertEquals(kinds, ["evaluation", "checkpoint", "evaluation", "checkpoint"]);
       const rates = first.flatMap((event) => event.kind === "progress" ? [event.learningRate] : []);
       assertEquals(rates.map((rate) => rate.toFixed(4)), [..."00001111"].map((e) => e === "0" ? "0.0500" : "0.0050"));
@@ -152,6 +152,26 @@ Deno.test("startEngine() gives an engine that trains, evaluates and infers", asy
         "1 images of 28x28x1 are 784 bytes, got 5",
       );
     });
+
+    await t.step(
+      "exportModel() gives files that stay: the checkpoint, and its weights alone, which can be used",
+      async () => {
+        const exported = async (optimizerState: boolean) =>
+          await engine.exportModel({ checkpoint: checkpoint(), optimizerState }, never);
+        const [whole, weights] = [await exported(true), await exported(false)];
+        const read = (path: string) => Deno.readFile(`${dataDir}/${path}`);
+        assertEquals(await read(whole.path), await read(checkpoint()));
+        const content = await read(weights.path);
+        const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", content));
+        assertEquals([weights.bytes, weights.sha256], [content.length, digest.toHex()]);
+        const { parameters, velocities } = decodeCheckpoint(content);
+        assertEquals([velocities.size, parameters.get("stage1.block1.k")?.shape], [0, [1]]);
+        const pixels = new Uint8Array(784).fill(9);
+        const infer = (path: string) => engine.infer({ checkpoint: path, pixels, images: 1 }, never);
+        assertEquals(await infer(weights.path), await infer(checkpoint()));
+        assertEquals(await exported(false), weights);
+      },
+    );
 
     await t.step("bad jobs fail with one clear error and the engine goes on", async () => {
       const failing = async (change: Partial<TrainingConfig>) =>

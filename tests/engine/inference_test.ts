@@ -45,7 +45,12 @@ Deno.test("InferenceService computes in smaller batches where a large one does n
   Object.defineProperty(device, "target", { value: { ...device.target, maxStorageBindingBytes: 8 * 2 ** 20 } });
   try {
     const { path, imageBytes } = await writeInitialCheckpoint(dataDir);
-    const service = new InferenceService({ device, datasets: new DatasetRegistry(dataDir), dataDir });
+    const service = new InferenceService({
+      device,
+      datasets: new DatasetRegistry(dataDir),
+      dataDir,
+      releaseMemory: async () => {},
+    });
     const pixels = Uint8Array.from({ length: 128 * imageBytes }, (_, i) => i % 251);
     const job = { checkpoint: path, pixels, images: 128 };
     const { probabilities } = await service.infer(job, new AbortController().signal);

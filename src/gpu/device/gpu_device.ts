@@ -1,16 +1,19 @@
-import { GpuError } from "../errors.ts";
+import { GpuError, MemoryLimitError } from "../errors.ts";
 import type { Kernel, Target } from "../graph/kernel.ts";
 import { type AdapterDescription, openAdapter } from "./adapter.ts";
+import { availableMemory } from "./system_memory.ts";
 
 const SOFTWARE_MEMORY_SHARE = 0.5;
 
 /** An open GPU: its pipelines, its limits as the planner sees them, and the first thing that went wrong on it. */
 export class GpuDevice {
   readonly target: Target;
-  /** Bytes that one plan may take; undefined where the adapter's memory is unknown. */
+  /** Bytes that all plans together may take; undefined where the adapter's memory is unknown. */
   readonly memoryBudget: number | undefined;
+  #claimedBytes = 0;
   readonly #pipelines = new Map<string, GPUComputePipeline>();
   #failure: GpuError | undefined;
+  #destroyed = false;
 
   private constructor(readonly handle: GPUDevice, readonly adapter: AdapterDescription) {
     const { limits, software } = adapter;
@@ -24,13 +27,12 @@ export class GpuDevice {
       maxInvocationsPerWorkgroup: limits.maxComputeInvocationsPerWorkgroup,
     };
     // A software adapter allocates lazily from the machine's own memory and never refuses.
-    this.memoryBudget = software ? Deno.systemMemoryInfo().total * SOFTWARE_MEMORY_SHARE : undefined;
+    this.memoryBudget = software ? Math.floor(availableMemory() * SOFTWARE_MEMORY_SHARE) : undefined;
     handle.addEventListener("uncapturederror", (event) => {
-      const { error } = event as GPUUncapturedErrorEvent;
-      this.#fail(new GpuError(error instanceof GPUOutOfMemoryError ? "out-of-memory" : "validation", error.message));
+      this.#fail(uncaptured((event as GPUUncapturedErrorEvent).error));
     });
-    handle.lost.then(({ reason, message }) => {
-      if (reason !== "destroyed") this.#fail(new GpuError("lost", `The GPU device was lost: ${message}`));
+    handle.lost.then(({ message }) => {
+      if (!this.#destroyed) this.#fail(new GpuError("lost", `The GPU device was lost: ${message}`));
     });
   }
 
@@ -40,7 +42,12 @@ export class GpuDevice {
     return new GpuDevice(device, description);
   }
 
-  /** @throws {GpuError} the first error the device reported outside a scope: results since then are not to be trusted. */
+  /** The first error that the device reported outside a scope: results since then are not to be trusted. */
+  get failure(): GpuError | undefined {
+    return this.#failure;
+  }
+
+  /** @throws {GpuError} its `failure`. */
   check(): void {
     if (this.#failure) throw this.#failure;
   }
@@ -70,7 +77,47 @@ export class GpuDevice {
     return this.handle.createBuffer({ label, size, usage });
   }
 
+  /**
+   * Runs a synchronous function that creates buffers.
+   * @throws {GpuError} `out-of-memory` when the GPU refused one of them; what was created is destroyed then.
+   */
+  async allocate<T extends { destroy(): void }>(create: () => T): Promise<T> {
+    this.handle.pushErrorScope("out-of-memory");
+    const created = create();
+    const error = await this.handle.popErrorScope();
+    if (!error) return created;
+    created.destroy();
+    throw new GpuError("out-of-memory", outOfMemory(error));
+  }
+
+  /** Whether buffers of so many bytes fit beside those that are claimed. */
+  hasRoom(bytes: number): boolean {
+    return bytes <= this.#freeBytes;
+  }
+
+  /** @throws {MemoryLimitError} when buffers of so many bytes do not fit beside those that are claimed. */
+  requireRoom(what: string, bytes: number): void {
+    if (!this.hasRoom(bytes)) throw new MemoryLimitError(what, bytes, this.#freeBytes);
+  }
+
+  get #freeBytes(): number {
+    return (this.memoryBudget ?? Infinity) - this.#claimedBytes;
+  }
+
+  /** Takes bytes out of the budget, as buffers are created; given back as they are destroyed. */
+  claim(bytes: number): Disposable {
+    this.#claimedBytes += bytes;
+    let claimed = bytes;
+    return {
+      [Symbol.dispose]: () => {
+        this.#claimedBytes -= claimed;
+        claimed = 0;
+      },
+    };
+  }
+
   destroy(): void {
+    this.#destroyed = true;
     this.#pipelines.clear();
     this.handle.destroy();
   }
@@ -83,6 +130,17 @@ export class GpuDevice {
 /** What makes two kernels the same pipeline. */
 export function pipelineKey(kernel: Kernel): string {
   return kernel.constants ? `${JSON.stringify(kernel.constants)}\n${kernel.code}` : kernel.code;
+}
+
+function uncaptured(error: GPUError): GpuError {
+  if (error instanceof GPUOutOfMemoryError) return new GpuError("out-of-memory", outOfMemory(error));
+  // What is submitted after the loss is told as invalid, often before the loss itself.
+  if (/device is lost/i.test(error.message)) return new GpuError("lost", "The GPU device was lost");
+  return new GpuError("validation", `The GPU refused a command: ${error.message}`);
+}
+
+function outOfMemory({ message }: GPUError): string {
+  return `The GPU is out of memory: ${message}`;
 }
 
 async function shaderError(kernel: Kernel, module: GPUShaderModule, error: GPUError): Promise<GpuError> {

@@ -28,11 +28,15 @@ export class ReadBackRing {
     const size = Math.max(16, bytes);
     const usage = GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST;
     const staging = Array.from({ length: depth }, (_, i) => device.createBuffer(`staging ${i}`, size, usage));
-    for (const buffer of staging) {
-      await buffer.mapAsync(GPUMapMode.READ);
-      buffer.unmap();
+    try {
+      for (const buffer of staging) {
+        await buffer.mapAsync(GPUMapMode.READ);
+        buffer.unmap();
+      }
+      return new ReadBackRing(device, staging, await provesImmediate(device, staging[0]));
+    } catch (cause) {
+      throw unreadable(device, cause);
     }
-    return new ReadBackRing(device, staging, await provesImmediate(device, staging[0]));
   }
 
   /** Records a copy; the ticket reads it after the commands were submitted. At most `depth` tickets may be unread. */
@@ -49,20 +53,16 @@ export class ReadBackRing {
    */
   async read({ slot, bytes }: ReadBackTicket): Promise<ArrayBuffer> {
     const staging = this.#staging[slot];
-    const mapped = staging.mapAsync(GPUMapMode.READ, 0, bytes);
-    if (this.#immediate) {
-      // The promise settles later, as aborted by unmap; nothing waits for it.
-      mapped.catch(() => {});
-    } else {
-      await mapped;
-    }
     try {
-      return staging.getMappedRange(0, bytes).slice(0);
-    } catch (cause) {
-      this.#device.check();
-      throw new GpuError("lost", "Cannot read from the GPU", { cause });
-    } finally {
+      const mapped = staging.mapAsync(GPUMapMode.READ, 0, bytes);
+      // The promise settles later, as aborted by unmap; nothing waits for it.
+      if (this.#immediate) mapped.catch(() => {});
+      else await mapped;
+      const content = staging.getMappedRange(0, bytes).slice(0);
       staging.unmap();
+      return content;
+    } catch (cause) {
+      throw unreadable(this.#device, cause);
     }
   }
 
@@ -74,6 +74,11 @@ export class ReadBackRing {
 export interface ReadBackTicket {
   readonly slot: number;
   readonly bytes: number;
+}
+
+/** What the device has told, if anything; otherwise the loss, which it may tell later. */
+function unreadable({ failure }: GpuDevice, cause: unknown): GpuError {
+  return failure ?? new GpuError("lost", "The GPU device was lost: nothing can be read from it", { cause });
 }
 
 async function provesImmediate(device: GpuDevice, staging: GPUBuffer): Promise<boolean> {

@@ -15,6 +15,7 @@ export class Execution {
   readonly #variables: Variables;
   readonly #slots: readonly GPUBuffer[];
   readonly #inputs: ReadonlyMap<number, GPUBuffer>;
+  readonly #claim: Disposable;
   readonly #dispatches: Dispatch[] = [];
   readonly #parameterDispatches: Dispatch[] = [];
   readonly #distinct: Dispatch[] = [];
@@ -26,20 +27,21 @@ export class Execution {
     this.#variables = variables;
     this.#slots = plan.slots.slots.map(({ index, size }) => device.createBuffer(`slot ${index}`, size, USAGE));
     this.#inputs = new Map(plan.inputs.map(({ id, label, bytes }) => [id, device.createBuffer(label, bytes, USAGE)]));
+    this.#claim = device.claim(plan.workingBytes + plan.inputs.reduce((sum, { bytes }) => sum + bytes, 0));
   }
 
   /**
    * Creates buffers, pipelines and bind groups.
    * @param options.repack Whether parameters change between steps, so that kernels that read parameters alone run
    * every step; otherwise they run when `variables.version` has changed.
-   * @throws {GpuError} when a shader or a binding is refused.
+   * @throws {GpuError} when a buffer, a shader or a binding is refused.
    */
   static async create(
     device: GpuDevice,
     plan: Plan,
     options: { readonly variables: Variables; readonly repack: boolean },
   ): Promise<Execution> {
-    const execution = new Execution(device, plan, options.variables);
+    const execution = await device.allocate(() => new Execution(device, plan, options.variables));
     try {
       await execution.#build(options.repack);
     } catch (error) {
@@ -124,6 +126,7 @@ export class Execution {
   destroy(): void {
     for (const buffer of this.#slots) buffer.destroy();
     for (const buffer of this.#inputs.values()) buffer.destroy();
+    this.#claim[Symbol.dispose]();
   }
 
   async #build(repack: boolean): Promise<void> {

@@ -19,6 +19,7 @@ export class Variables {
   readonly #device: GpuDevice;
   readonly #parameterPacking: Packing;
   readonly #statePacking: Packing;
+  readonly #claim: Disposable;
   #version = 0;
 
   /** Zeroed buffers of the sizes that a plan of the network names. */
@@ -30,6 +31,7 @@ export class Variables {
     this.gradients = device.createBuffer("gradients", plan.variables.gradients.bytes, USAGE);
     this.velocities = device.createBuffer("velocities", plan.variables.velocities.bytes, USAGE);
     this.states = device.createBuffer("states", plan.variables.states.bytes, USAGE);
+    this.#claim = device.claim(Object.values(plan.variables).reduce((sum, { bytes }) => sum + bytes, 0));
   }
 
   /** Grows with every change of parameters or statistics: what depends on them alone is computed again then. */
@@ -80,6 +82,7 @@ export class Variables {
 
   destroy(): void {
     for (const buffer of [this.parameters, this.gradients, this.velocities, this.states]) buffer.destroy();
+    this.#claim[Symbol.dispose]();
   }
 
   #upload(buffer: GPUBuffer, packing: Packing, values: NamedValues): void {

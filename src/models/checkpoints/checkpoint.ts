@@ -2,9 +2,10 @@
  * A trained network as one safetensors file: parameters and running statistics under their own names (weights OIHW,
  * as PyTorch has them), the optimiser's momentum as `optimizer.velocity.<parameter>`, of mixed precision the loss scale
  * and its counters among the statistics as `optimizer.<name>`, and what is needed to go on or to use it as JSON in the
- * metadata.
+ * metadata. A checksum covers the whole file.
  */
 import type { ModelSpec } from "../spec.ts";
+import { BLANK_SEAL, checkSeal, seal } from "./seal.ts";
 import { CheckpointError, readSafetensors, type SafetensorsTensor, writeSafetensors } from "./safetensors.ts";
 
 const FORMAT = "multistep-1";
@@ -36,10 +37,20 @@ export interface TrainingPosition {
   readonly step: number;
 }
 
+/** The evaluation with the highest top1, of those the one with the lowest loss. */
+export interface BestEvaluation {
+  /** Of the checkpoint that was evaluated. */
+  readonly step: number;
+  readonly top1: number;
+  readonly loss: number;
+}
+
 export interface Checkpoint {
   readonly model: ModelSpec;
   readonly dataset: CheckpointDataset;
   readonly position: TrainingPosition;
+  /** The best evaluation up to here; undefined before the first. */
+  readonly best?: BestEvaluation;
   /** The run's configuration, as the engine wrote it. */
   readonly configuration: unknown;
   readonly parameters: ReadonlyMap<string, NamedTensor>;
@@ -56,17 +67,21 @@ export function encodeCheckpoint(checkpoint: Checkpoint): Uint8Array<ArrayBuffer
   add("", checkpoint.parameters);
   add("", checkpoint.states);
   add(VELOCITY_PREFIX, checkpoint.velocities);
-  return writeSafetensors(tensors, {
+  const file = writeSafetensors(tensors, {
+    ...BLANK_SEAL,
     format: FORMAT,
     model: JSON.stringify(checkpoint.model),
     dataset: JSON.stringify(checkpoint.dataset),
     position: JSON.stringify(checkpoint.position),
+    best: JSON.stringify(checkpoint.best ?? null),
     configuration: JSON.stringify(checkpoint.configuration),
     states: JSON.stringify([...checkpoint.states.keys()]),
   });
+  seal(file);
+  return file;
 }
 
-/** @throws {CheckpointError} for a file that is damaged or not a checkpoint of this project. */
+/** @throws {CheckpointError} for a file that is damaged, altered or not a checkpoint of this project. */
 export function decodeCheckpoint(bytes: Uint8Array<ArrayBuffer>): Checkpoint {
   const { tensors, metadata } = readSafetensors(bytes);
   if (metadata.format !== FORMAT) {
@@ -74,6 +89,7 @@ export function decodeCheckpoint(bytes: Uint8Array<ArrayBuffer>): Checkpoint {
       `Cannot use the checkpoint: its format is "${metadata.format ?? "unknown"}", not "${FORMAT}"`,
     );
   }
+  checkSeal(bytes);
   const stateNames = new Set(parseField<string[]>(metadata, "states"));
   const parameters = new Map<string, NamedTensor>();
   const states = new Map<string, NamedTensor>();
@@ -90,6 +106,7 @@ export function decodeCheckpoint(bytes: Uint8Array<ArrayBuffer>): Checkpoint {
     model: parseField(metadata, "model"),
     dataset: parseField(metadata, "dataset"),
     position: parseField(metadata, "position"),
+    best: parseField<BestEvaluation | null>(metadata, "best") ?? undefined,
     configuration: parseField(metadata, "configuration"),
     parameters,
     states,

@@ -173,7 +173,9 @@ export class TrainingRuns {
     const coalescer = new EventCoalescer((event) => {
       try {
         // Told by jobs alone that were resumed or asked to pause, which these are not.
-        if (event.kind !== "resumed" && event.kind !== "paused") this.append(id, entryOf(event));
+        if (event.kind !== "resumed" && event.kind !== "checkpointing" && event.kind !== "paused") {
+          this.append(id, entryOf(event));
+        }
       } catch (error) {
         // Called from a timer, too, where nobody could catch it.
         unrecorded ??= error;
@@ -233,7 +235,9 @@ export class TrainingRuns {
   }
 }
 
-function entryOf({ step, epoch, ...body }: Exclude<TrainingEvent, { kind: "resumed" | "paused" }>): RunEventEntry {
+function entryOf(
+  { step, epoch, ...body }: Exclude<TrainingEvent, { kind: "resumed" | "checkpointing" | "paused" }>,
+): RunEventEntry {
   return { step, epoch, body };
 }
 

@@ -1,0 +1,253 @@
+import type { DatasetDescription, LabelledImages } from "../data/mod.ts";
+import { decayScales, elementCount, type GpuDevice, type Variable, Variables } from "../gpu/mod.ts";
+import { type BestEvaluation, type Checkpoint, initialValues, type NamedTensor } from "../models/mod.ts";
+import { epochBatches, gatherBatch } from "./batches.ts";
+import type { CheckpointFolder } from "./checkpoint_folder.ts";
+import { evaluationBatches } from "./evaluation.ts";
+import type { Planned, TrainingPlans } from "./fit.ts";
+import { EngineError, type Metrics, type TrainingConfig, type TrainingEvent } from "./messages.ts";
+import { MetricSums, Speedometer } from "./metrics.ts";
+import { datasetOf } from "./resume.ts";
+import { eventLoopTurn, pipelined, Runner } from "./runner.ts";
+import { isEvaluated, learningRateOf, stepsPerEpoch, stepsToCheckpoint } from "./schedule.ts";
+import { valuesOf } from "./trained_network.ts";
+import type { StopSignals } from "./training.ts";
+
+export interface SessionParts {
+  readonly config: TrainingConfig;
+  readonly folder: CheckpointFolder;
+  readonly dataset: DatasetDescription;
+  readonly plans: TrainingPlans;
+  readonly images: { readonly train: LabelledImages; readonly test: LabelledImages };
+  /** Where to go on; undefined: from the initial values. */
+  readonly from?: Checkpoint;
+}
+
+interface SessionGpu {
+  readonly variables: Variables;
+  readonly full: Runner;
+  readonly tail: Runner | undefined;
+  readonly evaluation: Runner;
+}
+
+/**
+ * A run on the GPU. Everything that a step depends on is the position (epoch, step in the epoch, step), the best
+ * evaluation, and the variables; a checkpoint has all of it, so a session that starts from one repeats the rest.
+ */
+export class TrainingSession {
+  readonly #parts: SessionParts;
+  readonly #gpu: SessionGpu;
+  readonly #stepsPerEpoch: number;
+  /** The epoch of the next step. */
+  #epoch: number;
+  #stepInEpoch: number;
+  #step: number;
+  #best: BestEvaluation | undefined;
+  /** The step that a resumed job would go on from. */
+  #savedStep: number;
+  #order: { readonly epoch: number; readonly batches: readonly Uint32Array[] } | undefined;
+
+  private constructor(parts: SessionParts, gpu: SessionGpu) {
+    this.#parts = parts;
+    this.#gpu = gpu;
+    this.#stepsPerEpoch = stepsPerEpoch(parts.images.train.count, parts.config);
+    const { epoch, stepInEpoch, step } = parts.from?.position ?? { epoch: 0, stepInEpoch: 0, step: 0 };
+    this.#epoch = epoch;
+    this.#stepInEpoch = stepInEpoch;
+    this.#step = this.#savedStep = step;
+    this.#best = parts.from?.best;
+  }
+
+  static async create(device: GpuDevice, parts: SessionParts): Promise<TrainingSession> {
+    const { full, tail, evaluation } = parts.plans;
+    const variables = await device.allocate(() => new Variables(device, full.plan));
+    const made: { destroy(): void }[] = [variables];
+    const runner = async ({ program, plan }: Planned) => {
+      const created = await Runner.create(device, program, { plan, variables });
+      made.push(created);
+      return created;
+    };
+    try {
+      const gpu = {
+        variables,
+        full: await runner(full),
+        tail: tail && await runner(tail),
+        evaluation: await runner(evaluation),
+      };
+      return new TrainingSession(parts, gpu);
+    } catch (error) {
+      for (const part of made) part.destroy();
+      throw error;
+    }
+  }
+
+  /** Compiles, then uploads the values to start from: compiling leaves garbage in the buffers. */
+  async *prepare({ signal, pause }: StopSignals): AsyncGenerator<TrainingEvent> {
+    const { full, tail, evaluation } = this.#gpu;
+    const runners = [full, tail, evaluation].filter((runner) => runner !== undefined);
+    const pipelinesTotal = runners.reduce((sum, runner) => sum + runner.pipelines, 0);
+    const position = { step: this.#step, epoch: this.#epoch };
+    let before = 0;
+    for (const runner of runners) {
+      for await (const ready of runner.warmUp()) {
+        signal.throwIfAborted();
+        if (pause.aborted) return;
+        yield { kind: "preparing", ...position, pipelinesReady: before + ready, pipelinesTotal };
+        await eventLoopTurn();
+      }
+      before += runner.pipelines;
+    }
+    this.#upload();
+  }
+
+  /** Trains to the end or to the pause. */
+  async *train(stop: StopSignals): AsyncGenerator<TrainingEvent> {
+    const { config } = this.#parts;
+    while (this.#epoch < config.epochs && !stop.pause.aborted) {
+      yield* this.#trainSteps(stop);
+      if (this.#stepInEpoch === this.#stepsPerEpoch) yield* this.#endEpoch(stop.signal);
+      else if (this.#step > this.#savedStep) yield* this.#save(this.#epoch, stop.signal);
+    }
+    if (this.#epoch < config.epochs) yield { kind: "paused", step: this.#step, epoch: this.#epoch };
+  }
+
+  destroy(): void {
+    const { full, tail, evaluation, variables } = this.#gpu;
+    full.destroy();
+    tail?.destroy();
+    evaluation.destroy();
+    variables.destroy();
+  }
+
+  #upload(): void {
+    const { config: { seed }, plans: { full: { program: { graph } } }, from } = this.#parts;
+    const { variables, full, tail } = this.#gpu;
+    variables.uploadParameters(from ? valuesOf(from.parameters) : initialValues(graph.parameters, seed));
+    variables.uploadStates(from ? valuesOf(from.states) : initialValues(graph.states, seed));
+    if (from) variables.uploadVelocities(valuesOf(from.velocities));
+    else variables.clearVelocities();
+    const scales = decayScales(graph);
+    full.writeDecayScales(scales);
+    tail?.writeDecayScales(scales);
+  }
+
+  /** Up to the next checkpoint, the end of the epoch or the pause. */
+  async *#trainSteps({ signal, pause }: StopSignals): AsyncGenerator<TrainingEvent> {
+    const { config, images: { train: images } } = this.#parts;
+    const { batchSize, seed } = config;
+    const { variables, full, tail } = this.#gpu;
+    const epoch = this.#epoch;
+    const learningRate = learningRateOf(config, epoch);
+    const speed = new Speedometer(performance.now());
+    const totalSteps = config.epochs * this.#stepsPerEpoch;
+    const submit = (indices: Uint32Array) => {
+      const runner = indices.length === batchSize ? full : tail ?? full;
+      const ticket = runner.submit(gatherBatch(images, indices, indices.length), { learningRate, seed, epoch });
+      variables.changed();
+      return { runner, ticket };
+    };
+    for await (const { item, output } of pipelined(untilAborted(this.#batches(), pause), submit, signal)) {
+      this.#step++;
+      this.#stepInEpoch++;
+      const sums = new MetricSums();
+      sums.add(output, item.length);
+      const metrics = sums.means;
+      if (!Number.isFinite(metrics.loss)) throw this.#diverged(`The loss became ${metrics.loss}`);
+      const imagesPerSecond = speed.add(item.length, performance.now());
+      const secondsLeft = (totalSteps - this.#step) * batchSize / imagesPerSecond;
+      const progress = { metrics, learningRate, imagesPerSecond, secondsLeft, totalSteps };
+      yield { kind: "progress", step: this.#step, epoch, ...progress };
+    }
+  }
+
+  /** Of the epoch's batches, those from here to the next checkpoint. */
+  #batches(): readonly Uint32Array[] {
+    const { config, images: { train: { count } } } = this.#parts;
+    const epoch = this.#epoch;
+    if (this.#order?.epoch !== epoch) {
+      this.#order = { epoch, batches: epochBatches(count, config.batchSize, { seed: config.seed, epoch }) };
+    }
+    const start = this.#stepInEpoch;
+    return this.#order.batches.slice(start, start + stepsToCheckpoint(this.#step, config));
+  }
+
+  async *#endEpoch(signal: AbortSignal): AsyncGenerator<TrainingEvent> {
+    const epoch = this.#epoch;
+    if (isEvaluated(epoch, this.#parts.config)) {
+      const metrics = await this.#evaluate(signal);
+      if (isBetter(metrics, this.#best)) this.#best = { step: this.#step, top1: metrics.top1, loss: metrics.loss };
+      yield { kind: "evaluation", step: this.#step, epoch, metrics };
+    }
+    this.#epoch++;
+    this.#stepInEpoch = 0;
+    yield* this.#save(epoch, signal);
+  }
+
+  async #evaluate(signal: AbortSignal): Promise<Metrics> {
+    const { images: { test }, plans: { evaluationBatch } } = this.#parts;
+    const sums = new MetricSums();
+    const batches = evaluationBatches(this.#gpu.evaluation, { images: test, batchSize: evaluationBatch }, signal);
+    for await (const { item, output } of batches) sums.add(output, item.length);
+    return sums.means;
+  }
+
+  /** @param epoch That of the last step. */
+  async *#save(epoch: number, signal: AbortSignal): AsyncGenerator<TrainingEvent> {
+    const { config, folder } = this.#parts;
+    const position = { step: this.#step, epoch };
+    await using staged = await folder.stage(await this.#snapshot());
+    yield { kind: "checkpointing", ...position };
+    signal.throwIfAborted();
+    const written = await staged.publish(config.checkpointsKept);
+    this.#savedStep = this.#step;
+    yield { kind: "checkpoint", ...position, ...written, best: this.#best?.step === this.#step };
+  }
+
+  async #snapshot(): Promise<Checkpoint> {
+    const { config, dataset, plans: { full: { program: { graph } } } } = this.#parts;
+    const { variables } = this.#gpu;
+    const parameters = await variables.downloadParameters();
+    for (const [name, values] of parameters) {
+      if (!values.every(Number.isFinite)) {
+        throw this.#diverged(`"${name}" is not finite`);
+      }
+    }
+    return {
+      model: config.model,
+      dataset: datasetOf(dataset),
+      position: { seed: config.seed, epoch: this.#epoch, stepInEpoch: this.#stepInEpoch, step: this.#step },
+      best: this.#best,
+      configuration: config,
+      parameters: withShapes(graph.parameters, parameters),
+      states: withShapes(graph.states, await variables.downloadStates()),
+      velocities: withShapes(graph.parameters, await variables.downloadVelocities()),
+    };
+  }
+
+  #diverged(what: string): EngineError {
+    const { config } = this.#parts;
+    const range = config.precision === "mixed" ? ", or precision f32, whose range is wider" : "";
+    const rate = learningRateOf(config, this.#epoch);
+    return new EngineError(
+      "diverged",
+      `${what} at step ${this.#step}: training has diverged; try a learning rate below ${rate}${range}`,
+    );
+  }
+}
+
+function* untilAborted<T>(items: Iterable<T>, signal: AbortSignal): Generator<T> {
+  for (const item of items) {
+    if (signal.aborted) return;
+    yield item;
+  }
+}
+
+function isBetter({ top1, loss }: Metrics, best: BestEvaluation | undefined): boolean {
+  return !best || top1 > best.top1 || (top1 === best.top1 && loss < best.loss);
+}
+
+function withShapes(variables: readonly Variable[], values: ReadonlyMap<string, Float32Array<ArrayBuffer>>) {
+  return new Map(variables.map(({ tensor: { name, shape } }): [string, NamedTensor] => {
+    return [name, { shape, data: values.get(name) ?? new Float32Array(elementCount(shape)) }];
+  }));
+}

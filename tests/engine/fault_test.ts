@@ -1,0 +1,86 @@
+/** A GPU that fails: the job that met it is told, another worker takes over, the next job is as if nothing had been. */
+import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
+import {
+  type Engine,
+  EngineError,
+  startEngine,
+  type TrainingConfig,
+  type TrainingEvent,
+} from "../../src/engine/mod.ts";
+import { smallConfig, workerProcessId } from "../support/small_training.ts";
+
+const never = new AbortController().signal;
+const config: TrainingConfig = { ...smallConfig, epochs: 1, limitTrain: 16, limitTest: 8, checkpointEverySteps: 1 };
+const lossesOf = (events: readonly TrainingEvent[]) =>
+  events.flatMap((event) => event.kind === "progress" ? [event.metrics.loss] : []);
+
+async function withFaultyEngine(
+  query: string,
+  run: (engine: Engine, dataDir: string) => Promise<void>,
+  stepTimeoutMs?: number,
+): Promise<void> {
+  const dataDir = await Deno.makeTempDir({ prefix: "multistep-fault-" });
+  const worker = new URL(`../support/faulty_worker.ts?${query}`, import.meta.url);
+  const engine = await startEngine({ dataDir, worker, stepTimeoutMs });
+  try {
+    await run(engine, dataDir);
+  } finally {
+    await engine.close();
+    await Deno.remove(dataDir, { recursive: true });
+  }
+}
+
+interface Case {
+  readonly fault: string;
+  readonly message: string;
+  readonly stepTimeoutMs?: number;
+}
+
+const cases: readonly Case[] = [
+  { fault: "fault=lost&after=70", message: "The GPU device was lost" },
+  { fault: "fault=validation&after=70", message: "usage" },
+  { fault: "fault=shader&after=3", message: "Cannot build the kernel" },
+  { fault: "fault=out-of-memory&after=1", message: "out of memory" },
+  { fault: "fault=hang&after=70", message: "did not answer for", stepTimeoutMs: 12_000 },
+  { fault: "fault=crash&after=70", message: "ended unexpectedly" },
+];
+
+for (const { fault, message, stepTimeoutMs } of cases) {
+  Deno.test(`train() fails as a fault on "${fault}", and goes on with another worker`, async () => {
+    await withFaultyEngine(fault, async (engine) => {
+      const changes: boolean[] = [];
+      engine.onAvailability((available) => changes.push(available));
+      const job = { config, folder: "runs/a", resume: false };
+      const error = await assertRejects(() => Array.fromAsync(engine.train(job, never)), EngineError);
+      assertStringIncludes(error.message, message);
+      assertEquals(error.kind, "fault");
+      const events = await Array.fromAsync(engine.train({ ...job, resume: true }, never));
+      assertEquals([lossesOf(events).length > 0, events.at(-1)?.step], [true, 2]);
+      assertEquals([changes, engine.available], [[false, true], true]);
+    }, stepTimeoutMs);
+  });
+}
+
+Deno.test("startEngine() says that the worker could not open the GPU", async () => {
+  const error = await assertRejects(() => withFaultyEngine("fault=open", async () => {}), EngineError);
+  assertEquals(error.kind, "unavailable");
+  assertStringIncludes(error.message, "exit code 7");
+});
+
+Deno.test("infer() under way when the GPU fails is answered by the next worker; evaluate() fails as a fault", async () => {
+  await withFaultyEngine("fault=lost", async (engine, dataDir) => {
+    const events = await Array.fromAsync(engine.train({ config, folder: "runs/a", resume: false }, never));
+    const checkpoint = events.flatMap((event) => event.kind === "checkpoint" ? [event.checkpoint.path] : [])[0];
+    const infer = () => engine.infer({ checkpoint, pixels: new Uint8Array(28 * 28), images: 1 }, never);
+    const before = await infer();
+    await Deno.writeTextFile(`${dataDir}/fail-now`, "");
+    assertEquals(await Promise.all([infer(), infer()]), [before, before]);
+    assert(Deno.statSync(`${dataDir}/fault-happened`).isFile);
+    Deno.removeSync(`${dataDir}/fault-happened`);
+    Deno.kill(workerProcessId(dataDir), "SIGKILL");
+    const evaluation = engine.evaluate({ checkpoint, split: "test", batchSize: 8, limit: 8 }, never);
+    const error = await assertRejects(() => Array.fromAsync(evaluation), EngineError);
+    assertEquals(error.kind, "fault");
+    assertEquals(await infer(), before);
+  });
+});
