@@ -103,3 +103,18 @@ Deno.test("health over gRPC: Check, List and Watch", async () => {
   assertEquals(first, { status: "SERVICE_UNKNOWN" });
   watch.cancel();
 });
+
+Deno.test("health over gRPC: nothing is served while the engine replaces its worker", async () => {
+  await using server = await startTestServer();
+  using client = new GrpcClient(server.address);
+  const watch = client.stream("grpc.health.v1.Health/Watch", { service: "multistep.v1.TrainingService" });
+  watch.on("error", () => {});
+  const next = () => new Promise((resolve) => watch.once("data", resolve));
+  assertEquals(await next(), { status: "SERVING" });
+  for (const [available, status] of [[false, "NOT_SERVING"], [true, "SERVING"]] as const) {
+    const changed = next();
+    server.engine.setAvailable(available);
+    assertEquals(await changed, { status });
+  }
+  watch.cancel();
+});

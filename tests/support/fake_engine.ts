@@ -50,10 +50,18 @@ export class FakeEngine implements Engine {
   activeTrainings = 0;
   available = true;
   closed = false;
+  private readonly listeners: ((available: boolean) => void)[] = [];
 
   constructor(readonly dataDir: string, readonly options: FakeEngineOptions = {}) {}
 
-  onAvailability(): void {}
+  onAvailability(listener: (available: boolean) => void): void {
+    this.listeners.push(listener);
+  }
+
+  setAvailable(available: boolean): void {
+    this.available = available;
+    for (const listener of this.listeners) listener(available);
+  }
 
   check(config: TrainingConfig): Promise<void> {
     if (config.model.name === "lm-resnet-21") {

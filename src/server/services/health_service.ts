@@ -7,7 +7,8 @@ const Status = health.HealthCheckResponse_ServingStatus;
 
 /** Whether the services can be used. The empty name stands for the whole server. */
 export class ServerHealth {
-  private serving = true;
+  private stopping = false;
+  private available = true;
   private readonly bells = new Bells();
 
   constructor(readonly services: readonly string[]) {}
@@ -15,7 +16,7 @@ export class ServerHealth {
   /** Undefined: a service that is not served. */
   status(service: string): health.HealthCheckResponse_ServingStatus | undefined {
     if (service !== "" && !this.services.includes(service)) return undefined;
-    return this.serving ? Status.SERVING : Status.NOT_SERVING;
+    return this.available && !this.stopping ? Status.SERVING : Status.NOT_SERVING;
   }
 
   /** Resolves at the next change; throws the signal's reason. */
@@ -23,8 +24,14 @@ export class ServerHealth {
     return this.bells.next("", signal);
   }
 
+  /** Whether the engine can be used; false while its worker is replaced. */
+  setAvailable(available: boolean): void {
+    this.available = available;
+    this.bells.ring("");
+  }
+
   stopServing(): void {
-    this.serving = false;
+    this.stopping = true;
     this.bells.ring("");
   }
 }

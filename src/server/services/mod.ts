@@ -61,6 +61,7 @@ export function createServices(parts: ServicesParts): Services {
   const weights = new WeightsFinder(runs, dataDir);
   const inference = new Inference(engine, weights, parts.inferenceLimits);
   const state = new ServerHealth(domainServices.map(({ typeName }) => typeName));
+  engine.onAvailability((available) => state.setAvailable(available));
   const index = new ReflectionIndex(reflectedFiles);
   const importFolders = [dataDir, ...parts.importFolders];
   const inferenceParts = { engine, weights, inference, log, inFlight: imagesInFlight, progressInterval };
