@@ -15,6 +15,10 @@ export function localCommands(options: { readonly version: string; readonly data
         engine: (dataDir, warn) => startEngine({ dataDir, warn, tune: serveOptions.tune }),
       });
     },
+    async createToken(name, scope) {
+      const { createToken } = await import("./server/mod.ts");
+      return createToken(name, scope);
+    },
     doctor: () => examine(options.version),
     async *bench(kind, { filter, ...benchOptions }): AsyncGenerator<BenchMeasurement> {
       const matches = (name: string) => filter === undefined || name.includes(filter);

@@ -14,6 +14,8 @@ const code = await runCli(Deno.args, {
   stdout: terminalSink(Deno.stdout, () => Deno.exit(0)),
   stderr: terminalSink(Deno.stderr, () => {}),
   serverAddress: Deno.env.get("MULTISTEP_SERVER") ?? "127.0.0.1:50051",
+  token: Deno.env.get("MULTISTEP_TOKEN"),
+  tlsCa: Deno.env.get("MULTISTEP_TLS_CA"),
   dataDir,
   onInterrupt,
   local: localCommands({ version, dataDir }),

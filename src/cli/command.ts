@@ -1,4 +1,5 @@
 /** What a command is, and how its arguments, help and failures are handled. */
+import { accessOptions, readAccess } from "./access.ts";
 import { type Connection, withConnection } from "./connection.ts";
 import type { CliContext } from "./context.ts";
 import { InterruptedError, oneLine, UsageError } from "./errors.ts";
@@ -7,14 +8,12 @@ import {
   flag,
   type Invocation,
   nearest,
-  optional,
   type Options,
   type OptionValues,
   type Positionals,
   readInvocation,
 } from "./options.ts";
 import { Output } from "./output.ts";
-import { hostAndPort } from "./values.ts";
 
 /** Something that can stand on the command line. */
 export interface Command {
@@ -49,13 +48,7 @@ const noPositionals: Positionals = { placeholder: "", minimum: 0, maximum: 0 };
 
 const localOptions = { json: flag("Print one JSON object a line on stdout, and nothing else there") };
 
-const clientOptions = {
-  server: {
-    ...optional(hostAndPort(), "The server to talk to"),
-    defaultText: "MULTISTEP_SERVER, or 127.0.0.1:50051",
-  },
-  ...localOptions,
-};
+const clientOptions = { ...accessOptions, ...localOptions };
 
 /** A command that does its work in this process. */
 export function defineCommand<O extends Options>(definition: Definition<O, Session>): Command {
@@ -65,8 +58,8 @@ export function defineCommand<O extends Options>(definition: Definition<O, Sessi
 /** A command that talks to a server. */
 export function defineClientCommand<O extends Options>(definition: Definition<O, ClientSession>): Command {
   return makeCommand(definition, clientOptions, (invocation, common, session) => {
-    const address = common.server ?? defaultServer(session.context);
-    return withConnection(address, (connection) => definition.run(invocation, { ...session, connection }));
+    const access = readAccess(common, session.context);
+    return withConnection(access, (connection) => definition.run(invocation, { ...session, connection }));
   });
 }
 
@@ -157,12 +150,4 @@ export function reportFailure(error: unknown, path: readonly string[], { stderr 
   }
   stderr.write(`multistep: ${message}; see "${["./multistep", ...path, "--help"].join(" ")}"\n`);
   return 2;
-}
-
-function defaultServer({ serverAddress }: CliContext): string {
-  try {
-    return hostAndPort().read(serverAddress);
-  } catch (error) {
-    throw error instanceof UsageError ? new UsageError(`MULTISTEP_SERVER ${error.message}`) : error;
-  }
 }

@@ -6,8 +6,12 @@ export interface CliContext {
   readonly version: string;
   readonly stdout: TextSink;
   readonly stderr: TextSink;
-  /** Where clients find the server unless told otherwise: "HOST:PORT". */
+  /** Where clients find the server unless told otherwise: "HOST:PORT" or "https://HOST:PORT". */
   readonly serverAddress: string;
+  /** What clients prove themselves with unless told otherwise. */
+  readonly token?: string;
+  /** The PEM file of the authority that clients trust unless told otherwise. */
+  readonly tlsCa?: string;
   /** Where `serve` and `demo` keep runs and data sets unless told otherwise. */
   readonly dataDir: string;
   /** Calls back each time the user asks to stop (Ctrl-C, or a termination signal); returns what ends that. */

@@ -22,7 +22,7 @@ export class InterruptedError extends Error {
 /** Whether a call ended because the server or the way to it went away, so that calling again may help. */
 export function isConnectionLoss(error: unknown): boolean {
   if (!(error instanceof ConnectError)) return false;
-  if (error.cause instanceof Error && "syscall" in error.cause) return true;
+  if (error.cause instanceof Error && ("syscall" in error.cause || isCutShort(error.cause))) return true;
   switch (error.code) {
     case Code.Unavailable:
     case Code.Aborted:
@@ -36,13 +36,30 @@ export function isConnectionLoss(error: unknown): boolean {
   }
 }
 
+/** What Node's streams make of a connection that closes while one waits for it. */
+function isCutShort(error: Error): boolean {
+  return "code" in error && error.code === "ERR_STREAM_PREMATURE_CLOSE";
+}
+
 /** Whether no server could be reached at all, as against one that answers "unavailable". */
 export function isUnreachable(error: unknown): boolean {
   return error instanceof ConnectError && error.code === Code.Unavailable && error.cause instanceof Error;
 }
 
+/** Whether the two sides did not agree on TLS: a certificate that one does not trust, or no TLS on one side. */
+function isTlsFailure({ cause, rawMessage }: ConnectError): boolean {
+  return cause instanceof Error && /certificate|fatal alert|SSL routines/.test(rawMessage);
+}
+
 /** What went wrong in a call to the server at `address`, for a user. */
 export function describeCallFailure(error: ConnectError, address: string): string {
+  if (error.code === Code.Unauthenticated) {
+    return `${error.rawMessage}; name one with --token-file or MULTISTEP_TOKEN`;
+  }
+  if (isTlsFailure(error)) {
+    return `Cannot speak TLS with ${address} (${error.rawMessage}): --tls-ca names the authority that signed its ` +
+      "certificate; --tls-cert and --tls-key name one of your own, where the server wants it";
+  }
   if (isUnreachable(error)) {
     return `No server answers at ${address} (${error.rawMessage}): start one with ` +
       `"./multistep serve --listen ${address}", or name another with --server HOST:PORT`;

@@ -8,6 +8,15 @@
 import http2 from "node:http2";
 import { type GrpcTransportOptions } from "@connectrpc/connect-node";
 
+/** PEM texts. */
+export interface ClientTls {
+  /** Who signed the server's certificate; default: the authorities that the system trusts. */
+  readonly ca?: string;
+  /** The client's own certificate and its key, where the server wants one. */
+  readonly cert?: string;
+  readonly key?: string;
+}
+
 type SessionManager = NonNullable<GrpcTransportOptions["sessionManager"]>;
 
 /** Pings find out that a server is gone without a word, as a machine that lost its power is. */
@@ -19,8 +28,8 @@ export class Http2Session implements SessionManager {
   readonly #open = new Set<http2.ClientHttp2Session>();
   #current: Promise<http2.ClientHttp2Session> | undefined;
 
-  /** @param authority "http://HOST:PORT" */
-  constructor(authority: string) {
+  /** @param authority "http://HOST:PORT", or with https */
+  constructor(authority: string, private readonly tls: ClientTls = {}) {
     this.authority = new URL(authority).origin;
   }
 
@@ -44,7 +53,7 @@ export class Http2Session implements SessionManager {
   }
 
   #connect(): Promise<http2.ClientHttp2Session> {
-    const session = http2.connect(this.authority);
+    const session = http2.connect(this.authority, { ...this.tls });
     this.#open.add(session);
     const pinging = setInterval(() => ping(session), pingIntervalMs);
     const connected = Promise.withResolvers<http2.ClientHttp2Session>();

@@ -14,6 +14,8 @@ export interface LocalCommands {
    * @throws where the address is in use, the data folder unusable, or no adapter there.
    */
   serve(options: ServeOptions): Promise<LocalServer>;
+  /** @throws for a name that a token file cannot hold. */
+  createToken(name: string, scope: TokenScope): Promise<NewToken>;
   /** Looks at the machine; what is wrong goes into the report, not into an exception. */
   doctor(): Promise<DoctorReport>;
   /** Measures, telling each result when it is there; an aborted signal ends the iteration. */
@@ -37,6 +39,38 @@ export interface ServeOptions {
   readonly tune: TuneMode;
   /** Takes the server's log, one line of JSON at a time, without its line break. */
   readonly log: (line: string) => void;
+  /** Lines of less importance are left out; default "info". */
+  readonly logLevel?: ServeLogLevel;
+  readonly limits?: ServeLimits;
+  /** Paths of PEM files; default: no TLS. */
+  readonly tls?: { readonly cert: string; readonly key: string; readonly clientCa?: string };
+  /** The file of the tokens that calls need; default: they need none. */
+  readonly tokenFile?: string;
+  /** Whether other machines may reach a server without TLS or without tokens. */
+  readonly insecure?: boolean;
+  /** "HOST:PORT" of plain HTTP with `/metrics` and `/healthz`; default: none. */
+  readonly metricsListen?: string;
+  /** Milliseconds that the server's end may take. */
+  readonly shutdownTimeout?: number;
+}
+
+export const serveLogLevels = ["debug", "info", "warning", "error"] as const;
+export type ServeLogLevel = typeof serveLogLevels[number];
+
+/** What bounds a server; times are in milliseconds, Infinity is for ever. */
+export interface ServeLimits {
+  readonly connections: number;
+  readonly calls: number;
+  readonly streamsPerConnection: number;
+  readonly requestsPerConnection: number;
+  readonly queuedRuns: number;
+  readonly messageBytes: number;
+  readonly answerBytes: number;
+  readonly requestTimeout: number;
+  readonly stallTimeout: number;
+  readonly idleTimeout: number;
+  readonly connectionAge: number;
+  readonly connectionGrace: number;
 }
 
 export interface InferenceLimits {
@@ -49,8 +83,23 @@ export interface InferenceLimits {
 export interface LocalServer {
   /** "HOST:PORT" as a client dials it. */
   readonly address: string;
-  /** Ends runs and calls in order, then frees everything. */
+  /** The same of the metrics, if they are served. */
+  readonly metricsAddress?: string;
+  /**
+   * Ends runs and calls in order, then frees everything.
+   * @throws where that takes longer than the shutdown timeout; the process should end all the same.
+   */
   close(): Promise<void>;
+}
+
+export const tokenScopes = ["read", "write"] as const;
+export type TokenScope = typeof tokenScopes[number];
+
+export interface NewToken {
+  /** What a client sends. */
+  readonly token: string;
+  /** What the server's token file holds of it. */
+  readonly line: string;
 }
 
 export interface DoctorReport {

@@ -14,6 +14,7 @@ import { inferCommand } from "./commands/infer.ts";
 import { modelsCommand } from "./commands/models.ts";
 import { runsCommand } from "./commands/runs.ts";
 import { serveCommand } from "./commands/serve.ts";
+import { tokenCommand } from "./commands/token.ts";
 import { trainCommand } from "./commands/train.ts";
 import { watchCommand } from "./commands/watch.ts";
 import type { CliContext } from "./context.ts";
@@ -29,6 +30,7 @@ export type {
   ExampleImage,
   LocalCommands,
   LocalServer,
+  NewToken,
   ServeOptions,
   TuneMode,
 } from "./local.ts";
@@ -47,6 +49,7 @@ const commands: readonly Command[] = [
   datasetsCommand,
   doctorCommand,
   benchCommand,
+  tokenCommand,
 ];
 
 const summary = "Multistep trains, evaluates and serves residual networks over gRPC";

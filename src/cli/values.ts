@@ -121,3 +121,20 @@ export function hostAndPort(): ValueKind<string> {
     },
   };
 }
+
+/** "127.0.0.1:50051", or "https://..." where the server speaks TLS. */
+export function serverAddress(): ValueKind<ServerAddress> {
+  return {
+    placeholder: "[https://]HOST:PORT",
+    read(value) {
+      const tls = value.startsWith("https://");
+      return { address: hostAndPort().read(tls ? value.slice("https://".length).replace(/\/$/, "") : value), tls };
+    },
+  };
+}
+
+export interface ServerAddress {
+  /** "HOST:PORT" */
+  readonly address: string;
+  readonly tls: boolean;
+}

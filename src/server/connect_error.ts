@@ -48,9 +48,12 @@ export function toConnectError(error: unknown): ConnectError {
   return new ConnectError(error.message, code, undefined, undefined, error);
 }
 
-/** Whether who runs the server has to know of it. */
-export function isFault({ code }: ConnectError): boolean {
-  return code === Code.Internal || code === Code.Unknown || code === Code.DataLoss;
+/**
+ * Whether who runs the server has to know of it. A status of such a code without a cause is Connect's own, for a
+ * request that breaks the protocol.
+ */
+export function isFault({ code, cause }: ConnectError): boolean {
+  return cause !== undefined && (code === Code.Internal || code === Code.Unknown || code === Code.DataLoss);
 }
 
 /** Undefined: nobody made it on purpose. */

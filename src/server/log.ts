@@ -5,8 +5,21 @@ export type LogSink = (line: string) => void;
 
 export type LogFields = Readonly<Record<string, string | number | boolean | undefined>>;
 
+/** From the least important on. */
+export const logLevels = ["debug", "info", "warning", "error"] as const;
+export type LogLevel = typeof logLevels[number];
+
 export class Log {
-  constructor(private readonly sink: LogSink) {}
+  private readonly least: number;
+
+  /** @param level lines of less importance are left out */
+  constructor(private readonly sink: LogSink, level: LogLevel = "info") {
+    this.least = logLevels.indexOf(level);
+  }
+
+  debug(message: string, fields: LogFields = {}): void {
+    this.write("debug", message, fields);
+  }
 
   info(message: string, fields: LogFields = {}): void {
     this.write("info", message, fields);
@@ -21,7 +34,8 @@ export class Log {
     this.write("error", message, { ...fields, error: describe(error) });
   }
 
-  private write(level: "info" | "warning" | "error", message: string, fields: LogFields): void {
+  private write(level: LogLevel, message: string, fields: LogFields): void {
+    if (logLevels.indexOf(level) < this.least) return;
     this.sink(JSON.stringify({ time: new Date().toISOString(), level, message, ...fields }));
   }
 }

@@ -1,44 +1,129 @@
-/** HTTP/2 requests to RPC handlers: what connectNodeAdapter() does, with our log and texts that every client can read. */
-import type { Http2ServerRequest, Http2ServerResponse } from "node:http2";
-import { Code, type ConnectRouter, type ConnectRouterOptions, createConnectRouter } from "@connectrpc/connect";
+/**
+ * HTTP/2 requests to RPC handlers: what connectNodeAdapter() does, with limits, tokens, back-pressure, and texts that
+ * every client can read.
+ */
+import { constants, type Http2ServerRequest, type Http2ServerResponse } from "node:http2";
 import {
-  compressionBrotli,
-  compressionGzip,
-  universalRequestFromNodeRequest,
-  universalResponseToNodeResponse,
-} from "@connectrpc/connect-node";
+  Code,
+  ConnectError,
+  type ConnectRouter,
+  type ConnectRouterOptions,
+  createConnectRouter,
+  createContextValues,
+} from "@connectrpc/connect";
+import { compressionBrotli, compressionGzip, universalRequestFromNodeRequest } from "@connectrpc/connect-node";
 import type { UniversalHandler, UniversalServerResponse } from "@connectrpc/connect/protocol";
+import type { Admission, Admitted } from "./admission.ts";
+import { type Call, callKey, statusName } from "./call.ts";
+import type { Connections } from "./connections/connections.ts";
 import { encodeGrpcMessage } from "./grpc_message.ts";
+import type { Limits } from "./limits.ts";
 import type { Log } from "./log.ts";
+import { isGrpc, refuse } from "./refusal.ts";
+import { requestIdHeader, requestIdOf } from "./request_id.ts";
+import { sendResponse } from "./response_writer.ts";
+import { timely } from "./timely_body.ts";
+
+/** Milliseconds that a client has to end its request after the answer. */
+const unreadPatience = 1_000;
 
 export type RequestHandler = (request: Http2ServerRequest, response: Http2ServerResponse) => void;
 
-/** @param options the routes' limits and interceptors */
-export function createRequestHandler(
-  routes: (router: ConnectRouter) => void,
-  options: ConnectRouterOptions,
-  log: Log,
-): RequestHandler {
-  const router = createConnectRouter({ acceptCompression: [compressionGzip, compressionBrotli], ...options });
-  routes(router);
+export interface RequestHandlerParts {
+  readonly routes: (router: ConnectRouter) => void;
+  /** Interceptors, and limits that Connect sees to. */
+  readonly router: ConnectRouterOptions;
+  readonly limits: Limits;
+  readonly connections: Connections;
+  readonly admission: Admission;
+  readonly log: Log;
+  /** Told of every call that reached a handler when it has ended, and of every other request when it is refused. */
+  onEnd(call: Call): void;
+}
+
+export function createRequestHandler(parts: RequestHandlerParts): RequestHandler {
+  const router = createConnectRouter({ acceptCompression: [compressionGzip, compressionBrotli], ...parts.router });
+  parts.routes(router);
   const handlers = new Map(router.handlers.map((handler) => [handler.requestPath, handler]));
   return (request, response) => {
     // A stream that fails has nobody else who listens, and would end the process.
     request.stream.on("error", () => {});
-    const handler = handlers.get(request.url.split("?", 1)[0]);
-    if (!handler) return refuse(request, response);
-    serve(handler, request, response).catch((error) => {
-      // The client is gone; the call itself has told the interceptor.
-      if (request.stream.destroyed) return;
-      log.error("answer could not be sent", error, { method: handler.requestPath });
-      request.stream.destroy();
-    });
+    if (request.stream.destroyed) return;
+    const requestId = requestIdOf(request.headers[requestIdHeader]);
+    response.setHeader(requestIdHeader, requestId);
+    const path = request.url.split("?", 1)[0];
+    const handler = handlers.get(path);
+    const arrived = { requestId, method: handler?.requestPath ?? "unknown", began: performance.now(), work: [] };
+    closeUnread(request);
+    try {
+      if (!handler) throw unknownMethod(path);
+      const connection = request.stream.session && parts.connections.of(request.stream.session);
+      const admitted = parts.admission.enter(request, handler.method, connection);
+      const call: Call = { ...arrived, client: admitted.client };
+      serve(handler, { request, response, call, admitted, parts });
+    } catch (error) {
+      const status = ConnectError.from(error);
+      refuse(request, response, status);
+      parts.onEnd({ ...arrived, status: statusName(status.code) });
+    }
   };
 }
 
-async function serve(handler: UniversalHandler, request: Http2ServerRequest, response: Http2ServerResponse) {
-  const answer = await handler(universalRequestFromNodeRequest(request, response, undefined, undefined));
-  await universalResponseToNodeResponse(readable(answer, request), response);
+interface Exchange {
+  readonly request: Http2ServerRequest;
+  readonly response: Http2ServerResponse;
+  readonly call: Call;
+  readonly admitted: Admitted;
+  readonly parts: RequestHandlerParts;
+}
+
+/** Never throws. */
+async function serve(handler: UniversalHandler, exchange: Exchange): Promise<void> {
+  const { request, response, call, admitted, parts } = exchange;
+  const { stream } = request;
+  const closed = new Promise<void>((resolve) => stream.once("close", resolve));
+  try {
+    const contextValues = createContextValues().set(callKey, call);
+    const arriving = universalRequestFromNodeRequest(request, response, undefined, contextValues);
+    const body = timely(request, { timeout: parts.limits.requestTimeout, stream: takesStream(handler) });
+    const answer = await handler({ ...arriving, body });
+    const outflow = stream.session && parts.connections.of(stream.session)?.outflow;
+    const taken = await sendResponse(readable(answer, request), response, {
+      outflow,
+      patience: parts.limits.stallTimeout,
+    });
+    if (!taken) {
+      parts.log.warn("client reads nothing", { request_id: call.requestId, method: call.method });
+      stream.close(constants.NGHTTP2_ENHANCE_YOUR_CALM);
+    }
+    call.status = statusOf(answer, request) ?? call.status;
+  } catch (error) {
+    // Else the client is gone; the call itself has told the interceptor.
+    if (!stream.destroyed) {
+      parts.log.error("answer could not be sent", error, { request_id: call.requestId, method: call.method });
+      stream.destroy();
+    }
+  } finally {
+    parts.onEnd(call);
+    await closed;
+    await Promise.allSettled(call.work);
+    admitted.leave();
+  }
+}
+
+function takesStream({ method }: UniversalHandler): boolean {
+  return method.methodKind === "client_streaming" || method.methodKind === "bidi_streaming";
+}
+
+/** After the answer, a client that does not end its request has its stream closed. */
+function closeUnread({ stream }: Http2ServerRequest): void {
+  // The response's own "finish" comes with the stream's end, which an unread request holds back.
+  stream.once("finish", () => {
+    if (stream.destroyed) return;
+    stream.resume();
+    const timer = setTimeout(() => stream.close(constants.NGHTTP2_NO_ERROR), unreadPatience);
+    stream.once("close", () => clearTimeout(timer));
+  });
 }
 
 /** Connect escapes more of a status's text than gRPC says, and some clients show `runs%2Fx` then. */
@@ -53,24 +138,14 @@ function readable(answer: UniversalServerResponse, request: Http2ServerRequest):
   return { ...answer, body: thenTrailer() };
 }
 
-/** A path that is no method's. */
-function refuse(request: Http2ServerRequest, response: Http2ServerResponse): void {
-  if (!isGrpc(request)) {
-    response.writeHead(404);
-    response.end();
-    return;
-  }
-  // A status without a message: gRPC's "trailers only".
-  response.writeHead(200, {
-    "content-type": "application/grpc",
-    "grpc-status": String(Code.Unimplemented),
-    "grpc-message": encodeGrpcMessage(
-      `There is no method ${request.url.slice(0, 200)}; reflection lists what there is`,
-    ),
-  });
-  response.end();
+/** What the answer itself says of how the call ended; undefined: it is in the body. */
+function statusOf(answer: UniversalServerResponse, request: Http2ServerRequest): string | undefined {
+  const status = answer.trailer?.get("grpc-status");
+  if (isGrpc(request) && typeof status === "string") return statusName(Number(status));
+  return answer.status >= 400 ? `http_${answer.status}` : undefined;
 }
 
-function isGrpc(request: Http2ServerRequest): boolean {
-  return /^application\/grpc($|[+;])/.test(request.headers["content-type"] ?? "");
+function unknownMethod(path: string): ConnectError {
+  const text = `There is no method ${path.slice(0, 200)}; reflection lists what there is`;
+  return new ConnectError(text, Code.Unimplemented);
 }

@@ -1,16 +1,22 @@
-/** A whole server: data folder, store, engine, services, port. */
-import type http2 from "node:http2";
+/** A whole server: data folder, store, engine, services, ports. */
 import { join } from "node:path";
 import { Code, ConnectError } from "@connectrpc/connect";
 import type { Engine } from "../engine/mod.ts";
 import { type Catalog, createCatalog } from "./catalog.ts";
 import { holdDataFolder } from "./data_folder.ts";
 import { ServerError } from "./errors.ts";
-import { defaultLimits, type InferenceLimits } from "./inference/batcher.ts";
+import { defaultLimits as defaultInferenceLimits, type InferenceLimits } from "./inference/batcher.ts";
 import { buildServer } from "./http2_server.ts";
+import { defaultLimits, type Limits } from "./limits.ts";
 import { type Address, formatAddress, listen, parseAddress } from "./listen.ts";
-import { Log, type LogSink } from "./log.ts";
+import { Log, type LogLevel, type LogSink } from "./log.ts";
+import { meteredEngine } from "./observability/metered_engine.ts";
+import { Metrics } from "./observability/metrics.ts";
+import { startMetricsServer } from "./observability/metrics_server.ts";
 import { RunStore } from "./runs/store.ts";
+import { Authorizer } from "./security/authorizer.ts";
+import { assertGuarded, assertMetricsGuarded } from "./security/exposure.ts";
+import type { TlsFiles } from "./security/tls.ts";
 import { createServices } from "./services/mod.ts";
 import { version } from "./version.ts";
 
@@ -23,12 +29,24 @@ export interface ServerOptions {
   engine(dataDir: string, warn: (message: string) => void): Engine | Promise<Engine>;
   /** Takes the log, one line of JSON at a time. */
   readonly log: LogSink;
+  /** Default "info". */
+  readonly logLevel?: LogLevel;
   /** Folders beside the data folder that data sets may be imported from. */
   readonly importFolders?: readonly string[];
-  /** Bytes of one message received; default 16 MiB. */
-  readonly readMaxBytes?: number;
   /** How images of concurrent calls are put together; default: wait 2 ms, 1024 images. */
   readonly inferenceLimits?: InferenceLimits;
+  /** Those given take the place of the defaults. */
+  readonly limits?: Partial<Limits>;
+  /** Default: no TLS. */
+  readonly tls?: TlsFiles;
+  /** The file of the tokens that calls need; default: none is needed. */
+  readonly tokenFile?: string;
+  /** Whether other machines may reach a server without TLS or without tokens. */
+  readonly insecure?: boolean;
+  /** "HOST:PORT" of plain HTTP with `/metrics` and `/healthz`; default: none. */
+  readonly metricsListen?: string;
+  /** Milliseconds that close() may take; default 30,000. */
+  readonly shutdownTimeout?: number;
   /** Default: the models of models/ and the data sets of the data folder. */
   readonly catalog?: Catalog;
 }
@@ -36,25 +54,39 @@ export interface ServerOptions {
 export interface RunningServer {
   /** "HOST:PORT", with the port that was given. */
   readonly address: string;
-  /** Ends the runs and the calls, then frees everything. A run that is not finished becomes FAILED. */
+  /** The same of the metrics, if they are served. */
+  readonly metricsAddress?: string;
+  /**
+   * Ends the runs and the calls, then frees everything.
+   * @throws {ServerError} that took longer than the shutdown timeout; the process should end all the same.
+   */
   close(): Promise<void>;
 }
 
+const defaultShutdownTimeout = 30_000;
+/** Of the shutdown timeout, what the runs may take; the rest is for the calls, the engine and the store. */
+const runsShare = 0.6;
 /** Milliseconds that calls have to end by themselves after they were told to. */
 const callPatience = 1_000;
 
 /**
  * Starts a server.
- * @throws {ServerError} the data folder or its database cannot be used, or the address is taken.
+ * @throws {ServerError} the data folder or its database cannot be used, the address is taken or not guarded, or a file
+ * of TLS or tokens cannot be used.
  * @throws what `options.engine` throws.
  */
 export async function startServer(options: ServerOptions): Promise<RunningServer> {
   const address = parseAddress(options.listen);
+  const { tls, tokenFile, insecure = false } = options;
+  const authenticated = tokenFile !== undefined || tls?.clientCa !== undefined;
+  assertGuarded(address, { tls: tls !== undefined, authenticated, insecure });
+  const metricsAddress = options.metricsListen === undefined ? undefined : parseAddress(options.metricsListen);
+  if (metricsAddress) assertMetricsGuarded(metricsAddress, { insecure });
   const importFolders = (options.importFolders ?? []).map(realFolder);
   // What was acquired is released in the opposite order, whether the start fails or the server is closed.
   const acquired = new AsyncDisposableStack();
   try {
-    return await assemble(options, { address, importFolders, acquired });
+    return await assemble(options, { address, metricsAddress, importFolders, acquired });
   } catch (error) {
     await acquired.disposeAsync();
     throw error;
@@ -63,60 +95,79 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
 
 interface Prepared {
   readonly address: Address;
+  readonly metricsAddress?: Address;
   readonly importFolders: readonly string[];
   readonly acquired: AsyncDisposableStack;
 }
 
 async function assemble(options: ServerOptions, prepared: Prepared): Promise<RunningServer> {
   const { acquired, importFolders } = prepared;
-  const log = new Log(options.log);
+  const { tls, tokenFile, shutdownTimeout = defaultShutdownTimeout } = options;
+  const limits = { ...defaultLimits, ...options.limits };
+  const log = new Log(options.log, options.logLevel);
+  const authorizer = tokenFile === undefined ? undefined : acquired.use(new Authorizer(tokenFile, log));
   const { path: dataDir } = acquired.adopt(holdDataFolder(options.dataDir), (folder) => folder.release());
   const store = acquired.adopt(RunStore.open(join(dataDir, "multistep.sqlite")), (store) => store.close());
   const engine = acquired.adopt(
     await options.engine(dataDir, (message) => log.warn(message)),
     (engine) => engine.close(),
   );
-  const catalog = options.catalog ?? createCatalog(dataDir);
+  const metrics = new Metrics({
+    runs: () => store.countByState(),
+    queuedRuns: () => runs.queued,
+    connections: () => built.connections.size,
+    refusedConnections: () => built.connections.refused,
+    callsUnderWay: () => built.admission.calls,
+  });
   const { runs, health, routes } = createServices({
     store,
-    engine,
-    catalog,
+    engine: meteredEngine(engine, metrics),
+    catalog: options.catalog ?? createCatalog(dataDir),
     log,
     dataDir,
     importFolders,
-    inferenceLimits: options.inferenceLimits ?? defaultLimits,
+    inferenceLimits: options.inferenceLimits ?? defaultInferenceLimits,
+    maxQueuedRuns: limits.queuedRuns,
   });
   const shutdown = new AbortController();
-  const server = buildServer({ routes, log, readMaxBytes: options.readMaxBytes, shutdownSignal: shutdown.signal });
-  const sessions = trackSessions(server);
-  const address = formatAddress(await listen(server, prepared.address));
-  log.info("server started", { address, version, deno: Deno.version.deno, adapter: engine.adapter.description });
-
-  acquired.defer(() => closeServer(server, sessions));
-  acquired.defer(() => shutdown.abort(new ConnectError("The server is shutting down", Code.Unavailable)));
-  acquired.defer(() => runs.close());
-  acquired.defer(() => health.stopServing());
-  return { address, close: () => acquired.disposeAsync() };
-}
-
-function trackSessions(server: http2.Http2Server): Set<http2.ServerHttp2Session> {
-  const sessions = new Set<http2.ServerHttp2Session>();
-  server.on("session", (session) => {
-    sessions.add(session);
-    session.once("close", () => sessions.delete(session));
+  const built = buildServer({
+    routes,
+    log,
+    limits,
+    tls,
+    authorizer,
+    shutdownSignal: shutdown.signal,
+    onEnd: (call) => metrics.callEnded(call),
   });
-  return sessions;
+  const watched = prepared.metricsAddress &&
+    acquired.use(startMetricsServer(prepared.metricsAddress, { metrics, isServing: () => health.isServing }));
+  acquired.defer(() => built.close(callPatience));
+  acquired.defer(() => shutdown.abort(new ConnectError("The server is shutting down", Code.Unavailable)));
+  acquired.defer(() => runs.close(shutdownTimeout * runsShare));
+  acquired.defer(() => {
+    health.stopServing();
+    built.stopAccepting();
+  });
+  const address = formatAddress(await listen(built.server, prepared.address));
+  log.info("server started", {
+    address,
+    metrics_address: watched?.address,
+    version,
+    deno: Deno.version.deno,
+    adapter: engine.adapter.description,
+  });
+  return { address, metricsAddress: watched?.address, close: () => closeWithin(shutdownTimeout, acquired, log) };
 }
 
-/** Takes no more connections, lets the calls end, then cuts those that have not. */
-async function closeServer(server: http2.Http2Server, sessions: Set<http2.ServerHttp2Session>): Promise<void> {
-  const closed = new Promise<void>((resolve) => server.close(() => resolve()));
-  for (const session of sessions) session.close();
+/** @throws {ServerError} it took longer. */
+async function closeWithin(milliseconds: number, acquired: AsyncDisposableStack, log: Log): Promise<void> {
+  log.info("server stops", { seconds_at_most: milliseconds / 1000 });
+  const { promise: late, reject } = Promise.withResolvers<never>();
   const timer = setTimeout(() => {
-    for (const session of sessions) session.destroy();
-  }, callPatience);
-  await closed;
-  clearTimeout(timer);
+    reject(new ServerError(`The server did not stop within ${milliseconds / 1000} s`));
+  }, milliseconds);
+  await Promise.race([acquired.disposeAsync(), late]).finally(() => clearTimeout(timer));
+  log.info("server stopped");
 }
 
 function realFolder(path: string): string {

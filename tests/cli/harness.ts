@@ -11,6 +11,8 @@ export interface Circumstances {
   readonly server?: string;
   readonly local?: Partial<LocalCommands>;
   readonly dataDir?: string;
+  readonly token?: string;
+  readonly tlsCa?: string;
   /** Whether stderr is a terminal; stdout never is. */
   readonly terminal?: boolean;
   /** Gets what asks the command to stop, as Ctrl-C does. */
@@ -35,6 +37,8 @@ export async function runCommand(args: readonly string[], circumstances: Circums
       columns: 80,
     },
     serverAddress: server,
+    token: circumstances.token,
+    tlsCa: circumstances.tlsCa,
     dataDir,
     onInterrupt(handler) {
       handlers.add(handler);
@@ -63,6 +67,7 @@ const notExpected = () => {
 
 const absent: LocalCommands = {
   serve: notExpected,
+  createToken: notExpected,
   doctor: notExpected,
   bench: notExpected,
   exampleImages: notExpected,

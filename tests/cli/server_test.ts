@@ -86,7 +86,7 @@ Deno.test("train shows what the server finds wrong with a request", async () => 
 });
 
 Deno.test("infer reports a file past the server's message limit, and goes on", async () => {
-  await withServer({ readMaxBytes: 10_000 }, async (run, { dataDir }) => {
+  await withServer({ limits: { messageBytes: 10_000 } }, async (run, { dataDir }) => {
     await run(train);
     const large = join(dataDir, "large.png");
     await Deno.writeFile(large, new Uint8Array(50_000));

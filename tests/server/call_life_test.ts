@@ -28,7 +28,7 @@ async function getRun(client: GrpcClient, name: string): Promise<RunMessage> {
 }
 
 Deno.test("a message over the limit is RESOURCE_EXHAUSTED, and the connection goes on", async () => {
-  await using server = await startTestServer({ readMaxBytes: 100_000 });
+  await using server = await startTestServer({ limits: { messageBytes: 100_000 } });
   using client = new GrpcClient(server.address);
   const infer = (bytes: number) =>
     client.unary("InferenceService/Infer", { source: { run: "runs/a" }, images: [{ encoded: new Uint8Array(bytes) }] });

@@ -14,6 +14,7 @@ Deno.test("toConnectError() gives every error made on purpose its code and keeps
     [new RequestError("permission-denied", "text"), Code.PermissionDenied],
     [new RequestError("failed-precondition", "text"), Code.FailedPrecondition],
     [new RequestError("out-of-range", "text"), Code.OutOfRange],
+    [new RequestError("resource-exhausted", "text"), Code.ResourceExhausted],
     [new RequestError("unavailable", "text"), Code.Unavailable],
     [new EngineError("invalid", "text"), Code.InvalidArgument],
     [new EngineError("not-found", "text"), Code.NotFound],

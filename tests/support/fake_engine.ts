@@ -23,8 +23,8 @@ export const classNames = ["zero", "one", "two", "three"];
 /** Input of the network in every checkpoint. */
 export const input = { height: 4, width: 4, channels: 1 };
 
-/** Seeds that make a run go wrong after its first step. */
-export const brokenSeeds = { engineError: 901, unknownError: 902 };
+/** Seeds that make a run go wrong after its first step; the stubborn one ends for nobody, and neither does its engine. */
+export const brokenSeeds = { engineError: 901, unknownError: 902, stubborn: 903 };
 
 export interface FakeEngineOptions {
   /** Milliseconds a training step takes; default 1. */
@@ -51,6 +51,7 @@ export class FakeEngine implements Engine {
   available = true;
   closed = false;
   private readonly listeners: ((available: boolean) => void)[] = [];
+  private isStubborn = false;
 
   constructor(readonly dataDir: string, readonly options: FakeEngineOptions = {}) {}
 
@@ -80,6 +81,10 @@ export class FakeEngine implements Engine {
   async *train({ config, folder }: TrainingJob, signal: AbortSignal): AsyncGenerator<TrainingEvent> {
     this.trainings++;
     this.activeTrainings++;
+    if (config.seed === brokenSeeds.stubborn) {
+      this.isStubborn = true;
+      signal = new AbortController().signal;
+    }
     try {
       for (const pipelinesReady of [1, 2]) {
         yield { kind: "preparing", step: 0, epoch: 0, pipelinesReady, pipelinesTotal: 2 };
@@ -143,7 +148,7 @@ export class FakeEngine implements Engine {
 
   close(): Promise<void> {
     this.closed = true;
-    return Promise.resolve();
+    return this.isStubborn ? new Promise(() => {}) : Promise.resolve();
   }
 
   private async writeCheckpoint(folder: string, position: { step: number; epoch: number }) {

@@ -6,6 +6,7 @@ import protoLoader from "@grpc/proto-loader";
 import { assertEquals, assertStringIncludes } from "@std/assert";
 
 export const Status = grpc.status;
+export const { credentials } = grpc;
 
 const files = [
   "multistep/v1/training_service.proto",
@@ -33,34 +34,74 @@ function findMethod(rpc: string): Method {
   return (definition as Record<string, Method>)[name];
 }
 
+export interface GrpcClientOptions {
+  /** Default: no TLS. */
+  readonly credentials?: grpc.ChannelCredentials;
+  readonly options?: grpc.ClientOptions;
+}
+
+export interface CallMetadata {
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly onHeaders?: (headers: grpc.Metadata) => void;
+}
+
+function metadataOf({ headers = {} }: CallMetadata): grpc.Metadata {
+  const metadata = new grpc.Metadata();
+  for (const [name, value] of Object.entries(headers)) metadata.set(name, value);
+  return metadata;
+}
+
 /** Requests and answers are plain objects with the names of the proto files, enums by name. */
 export class GrpcClient implements Disposable {
   private readonly client: grpc.Client;
 
-  constructor(address: string) {
-    this.client = new grpc.Client(address, grpc.credentials.createInsecure(), {
+  constructor(address: string, { credentials, options }: GrpcClientOptions = {}) {
+    this.client = new grpc.Client(address, credentials ?? grpc.credentials.createInsecure(), {
       "grpc.max_send_message_length": -1,
+      ...options,
       // Every client has a connection of its own.
       "grpc.use_local_subchannel_pool": 1,
     });
   }
 
   /** @param rpc "TrainingService/GetRun", or with the full name of a service of another package */
-  unary<A>(rpc: string, request: object = {}, options: grpc.CallOptions = {}): Promise<A> {
+  unary<A>(rpc: string, request: object = {}, options: grpc.CallOptions & CallMetadata = {}): Promise<A> {
     const { path, requestSerialize, responseDeserialize } = findMethod(rpc);
     const { promise, resolve, reject } = Promise.withResolvers<A>();
     const done: grpc.requestCallback<object> = (error, answer) => error ? reject(error) : resolve(answer as A);
-    this.client.makeUnaryRequest(path, requestSerialize, responseDeserialize, request, options, done);
+    const metadata = metadataOf(options);
+    const call = this.client.makeUnaryRequest(
+      path,
+      requestSerialize,
+      responseDeserialize,
+      request,
+      metadata,
+      options,
+      done,
+    );
+    if (options.onHeaders) call.on("metadata", options.onHeaders);
     return promise;
   }
 
-  stream(rpc: string, request: object = {}, options: grpc.CallOptions = {}): grpc.ClientReadableStream<object> {
+  stream(
+    rpc: string,
+    request: object = {},
+    options: grpc.CallOptions & CallMetadata = {},
+  ): grpc.ClientReadableStream<object> {
     const { path, requestSerialize, responseDeserialize } = findMethod(rpc);
-    return this.client.makeServerStreamRequest(path, requestSerialize, responseDeserialize, request, options);
+    const metadata = metadataOf(options);
+    return this.client.makeServerStreamRequest(
+      path,
+      requestSerialize,
+      responseDeserialize,
+      request,
+      metadata,
+      options,
+    );
   }
 
   /** All answers of a server stream. */
-  async collect<A>(rpc: string, request: object = {}, options: grpc.CallOptions = {}): Promise<A[]> {
+  async collect<A>(rpc: string, request: object = {}, options: grpc.CallOptions & CallMetadata = {}): Promise<A[]> {
     const answers: A[] = [];
     for await (const answer of this.stream(rpc, request, options)) answers.push(answer as A);
     return answers;

@@ -9,6 +9,7 @@ export interface TestServerOptions extends Partial<ServerOptions> {
 
 export interface TestServer extends AsyncDisposable {
   readonly address: string;
+  readonly metricsAddress?: string;
   readonly dataDir: string;
   readonly engine: FakeEngine;
   readonly catalog: FakeCatalog;
@@ -34,6 +35,7 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
   const stop = () => stopped ??= server.close();
   return {
     address: server.address,
+    metricsAddress: server.metricsAddress,
     dataDir,
     engine,
     catalog,

@@ -48,7 +48,10 @@ export const demoCommand = defineCommand({
       server = await Promise.race([starting, interrupted.promise]);
       const job = { dataDir, files: positionals, began };
       const config = demoConfig(values.model, values.epochs);
-      const work = withConnection(server.address, (connection) => runDemo({ ...session, connection }, config, job));
+      const work = withConnection(
+        { address: server.address },
+        (connection) => runDemo({ ...session, connection }, config, job),
+      );
       return await Promise.race([work, interrupted.promise]);
     } finally {
       removeHandler();

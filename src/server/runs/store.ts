@@ -109,6 +109,12 @@ export class RunStore {
       .map(readRun);
   }
 
+  /** How many runs are in each state that any is in. */
+  countByState(): Readonly<Record<string, number>> {
+    const rows = this.statement("SELECT state, COUNT(*) AS count FROM runs GROUP BY state").all();
+    return Object.fromEntries(rows.map(({ state, count }) => [String(state), Number(count)]));
+  }
+
   /** The events after a sequence, oldest first, at most `limit`. */
   events(id: string, after: number, limit: number): readonly RunEvent[] {
     return this.statement("SELECT * FROM events WHERE run = ? AND sequence > ? ORDER BY sequence LIMIT ?")

@@ -18,6 +18,8 @@ export interface TrainingRunsOptions {
   readonly metricsInterval?: number;
   /** Events a watcher reads at a time; default 100. */
   readonly watchBatch?: number;
+  /** Runs that may wait for the GPU; default: any number. */
+  readonly maxQueued?: number;
 }
 
 export interface StartOptions {
@@ -38,6 +40,7 @@ export class TrainingRuns {
   private readonly bells = new Bells();
   private readonly metricsInterval: number;
   private readonly reader: EventReader;
+  private readonly maxQueued: number;
   private closing = false;
   private closed = false;
   private watchers = 0;
@@ -46,6 +49,7 @@ export class TrainingRuns {
   constructor(options: TrainingRunsOptions) {
     ({ store: this.store, engine: this.engine, log: this.log } = options);
     this.metricsInterval = options.metricsInterval ?? 250;
+    this.maxQueued = options.maxQueued ?? Infinity;
     this.reader = new EventReader(this.store, options.watchBatch ?? 100);
     this.failUnfinished();
   }
@@ -62,13 +66,20 @@ export class TrainingRuns {
   /**
    * Adds a run and queues it; a request id that is known gives the run it made.
    * @throws {EngineError} the engine cannot train this.
-   * @throws {RequestError} already-exists: the id was used for another configuration; unavailable: closing.
+   * @throws {RequestError} already-exists: the id was used for another configuration; unavailable: closing;
+   * resource-exhausted: too many wait.
    */
   async start(config: TrainingConfig, options: StartOptions): Promise<Run> {
     const known = this.store.findByRequest(options.requestId, options.requestDigest);
     if (known) return known;
     await this.engine.check(config);
     if (this.closing) throw new RequestError("unavailable", "The server is shutting down");
+    if (this.queue.length >= this.maxQueued) {
+      throw new RequestError(
+        "resource-exhausted",
+        `At most ${this.maxQueued} runs wait for the GPU, and as many do: cancel one, or try again later`,
+      );
+    }
     const { run, created } = this.store.create({ id: newId(), config, time: Date.now(), ...options });
     if (created) {
       this.log.info("run created", { run: run.id, model: config.model.name, dataset: config.dataset });

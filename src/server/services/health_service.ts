@@ -13,6 +13,10 @@ export class ServerHealth {
 
   constructor(readonly services: readonly string[]) {}
 
+  get isServing(): boolean {
+    return this.serving;
+  }
+
   /** Undefined: a service that is not served. */
   status(service: string): health.HealthCheckResponse_ServingStatus | undefined {
     if (service !== "" && !this.services.includes(service)) return undefined;

@@ -33,6 +33,8 @@ export interface ServicesParts {
   /** Folders beside the data folder that data sets may be imported from; absolute, symbolic links resolved. */
   readonly importFolders: readonly string[];
   readonly inferenceLimits: InferenceLimits;
+  /** Runs that may wait for the GPU; default: any number. */
+  readonly maxQueuedRuns?: number;
 }
 
 export interface Services {
@@ -57,7 +59,7 @@ const reflectedFiles: readonly DescFile[] = [
 /** Runs that a server which is gone left unfinished are failed here. */
 export function createServices(parts: ServicesParts): Services {
   const { store, engine, catalog, log, dataDir } = parts;
-  const runs = new TrainingRuns({ store, engine, log });
+  const runs = new TrainingRuns({ store, engine, log, maxQueued: parts.maxQueuedRuns });
   const weights = new WeightsFinder(runs, dataDir);
   const inference = new Inference(engine, weights, parts.inferenceLimits);
   const state = new ServerHealth(domainServices.map(({ typeName }) => typeName));
