@@ -40,12 +40,13 @@ async function readAll(folders: readonly string[], keep: (path: string) => boole
   return files;
 }
 
-const isWritten = (path: string) => !path.startsWith("src/gen/");
+const generated = ["src/gen/", "tests/conformance/gen/"];
+const isWritten = (path: string) => !generated.some((folder) => path.startsWith(folder));
 
 const sources = await readAll(["src"], (path) => path.endsWith(".ts") && isWritten(path));
 const typeScript = [
   ...sources,
-  ...await readAll(["tests", "bench", "proto"], (path) => path.endsWith(".ts")),
+  ...await readAll(["tests", "bench", "proto"], (path) => path.endsWith(".ts") && isWritten(path)),
 ];
 
 /** What a file imports: statically, dynamically, or as a worker. */
