@@ -1,8 +1,8 @@
-/** Run as a process of its own: makes 300 calls at once and closes its channel, ten times. Argument: the address. */
+/** Run as a process of its own: makes 300 calls at once and closes its channel. Arguments: the address, how often (10). */
 import { GrpcClient } from "./grpc_client.ts";
 
-const [address] = Deno.args;
-for (let round = 0; round < 10; round++) {
+const [address, rounds = "10"] = Deno.args;
+for (let round = 0; round < Number(rounds); round++) {
   using client = new GrpcClient(address);
   const calls = Array.from({ length: 300 }, () => client.unary("CatalogService/GetServerInfo"));
   const { length } = (await Promise.all(calls)).filter((answer) => answer !== undefined);
