@@ -17,10 +17,13 @@ import { frame, FrameType, grpcMessage, post, RawConnection } from "../tests/sup
 
 const script = (name: string) => new URL(`../tests/support/${name}`, import.meta.url).pathname;
 
-interface StormServer extends AsyncDisposable {
+/** Where the server is. */
+interface Target {
   readonly address: string;
   readonly metrics: string;
 }
+
+interface StormServer extends Target, AsyncDisposable {}
 
 /** What the server has open, and its resident memory in megabytes. */
 interface Holdings {
@@ -28,6 +31,8 @@ interface Holdings {
   readonly connections: number;
   readonly files: number;
   readonly megabytes: number;
+  /** Connections since the start; Deno keeps some memory of each. */
+  readonly connected: number;
 }
 
 async function startServer(...options: string[]): Promise<StormServer> {
@@ -52,7 +57,7 @@ async function startServer(...options: string[]): Promise<StormServer> {
   };
 }
 
-async function holdings({ metrics }: StormServer): Promise<Holdings> {
+async function holdings({ metrics }: Target): Promise<Holdings> {
   const page = await (await fetch(`http://${metrics}/metrics`)).text();
   const read = (name: string) => Number(new RegExp(`^${name} (\\S+)$`, "m").exec(page)?.[1]);
   return {
@@ -60,13 +65,14 @@ async function holdings({ metrics }: StormServer): Promise<Holdings> {
     connections: read("multistep_connections_open"),
     files: read("process_open_fds"),
     megabytes: Math.round(read("process_resident_memory_bytes") / 1e6),
+    connected: read("multistep_connections_accepted"),
   };
 }
 
 const pause = (milliseconds: number) => new Promise((resolve) => setTimeout(resolve, milliseconds));
 
 /** @throws where something is left open after the clients are gone. */
-async function settled(server: StormServer, before: Holdings): Promise<Holdings> {
+async function settled(server: Target, before: Holdings): Promise<Holdings> {
   let now = await holdings(server);
   for (let tries = 0; tries < 100; tries++) {
     // The connection of the metrics' reader itself is among the files.
@@ -83,7 +89,7 @@ interface Settings {
   readonly seed: number;
 }
 
-async function channels(server: StormServer): Promise<object> {
+async function channels(server: Target): Promise<object> {
   const command = new Deno.Command(Deno.execPath(), {
     args: ["run", "-A", "--no-check", script("storm_client.ts"), server.address, "100"],
   });
@@ -93,7 +99,7 @@ async function channels(server: StormServer): Promise<object> {
 }
 
 /** Every client does something rude, at random, again and again. */
-async function chaos(server: StormServer, { minutes, seed }: Settings): Promise<object> {
+async function chaos(server: Target, { minutes, seed }: Settings): Promise<object> {
   const random = new Random(seed);
   using starter = new GrpcClient(server.address);
   const run = await startRun(starter);
@@ -153,7 +159,7 @@ async function startRun(client: GrpcClient): Promise<string> {
   return event.run;
 }
 
-async function malformed(server: StormServer, { count, seed }: Settings): Promise<object> {
+async function malformed(server: Target, { count, seed }: Settings): Promise<object> {
   const cases = malformedCases(seed);
   const outcomes: Record<string, number> = {};
   let left = count;
@@ -172,7 +178,7 @@ async function malformed(server: StormServer, { count, seed }: Settings): Promis
 }
 
 /** Half of the watchers leave their windows shut, half their connections unread; each could be told megabytes. */
-async function silent(server: StormServer, { minutes }: Settings): Promise<object> {
+async function silent(server: Target, { minutes }: Settings): Promise<object> {
   using client = new GrpcClient(server.address);
   const [{ event }] = await client.collect<EventMessage>("TrainingService/Train", {
     config: quickConfig({ epochs: 1_000 }),
@@ -220,19 +226,51 @@ const { values, positionals } = parseArgs({
     minutes: { type: "string", default: "5" },
     count: { type: "string", default: "10000" },
     seed: { type: "string", default: "1" },
+    // Given to the process of the clients: what they leave open ends with it, so that what is left is the server's.
+    address: { type: "string" },
+    metrics: { type: "string" },
   },
 });
-const settings = { minutes: Number(values.minutes), count: Number(values.count), seed: Number(values.seed) };
-const isPart = (name: string): name is Part => name in parts;
-for (const part of positionals.length > 0 ? positionals : Object.keys(parts)) {
-  if (!isPart(part)) throw new Error(`There is no part "${part}": there are ${Object.keys(parts).join(", ")}`);
+const { address, metrics, minutes, count, seed } = values;
+
+function print(value: object): void {
+  Deno.stdout.writeSync(new TextEncoder().encode(`${JSON.stringify(value)}\n`));
+}
+
+/** The clients, in a process of their own. */
+async function runClients(part: Part, target: Target): Promise<object> {
+  const command = new Deno.Command(Deno.execPath(), {
+    args: [
+      ...["run", "-A", "--no-check", import.meta.filename ?? "", part, "--address", target.address],
+      ...["--metrics", target.metrics, "--minutes", minutes, "--count", count, "--seed", seed],
+    ],
+    stderr: "inherit",
+  });
+  const { success, stdout } = await command.output();
+  if (!success) throw new Error(`The clients of ${part} failed`);
+  return JSON.parse(new TextDecoder().decode(stdout));
+}
+
+async function storm(part: Part): Promise<void> {
   const strict = ["--max-message", "1", "--request-timeout", "1"];
   await using server = await startServer(...part === "malformed" ? strict : []);
   const before = await holdings(server);
   const began = performance.now();
-  const result = await parts[part](server, settings);
+  const result = await runClients(part, server);
   const seconds = Math.round((performance.now() - began) / 1000);
-  const after = await settled(server, before);
-  const line = JSON.stringify({ part, seconds, ...result, before, after });
-  Deno.stdout.writeSync(new TextEncoder().encode(`${line}\n`));
+  print({ part, seconds, ...result, before, after: await settled(server, before) });
+}
+
+for (const part of positionals.length > 0 ? positionals : Object.keys(parts)) {
+  if (!isPart(part)) throw new Error(`There is no part "${part}": there are ${Object.keys(parts).join(", ")}`);
+  if (address === undefined || metrics === undefined) await storm(part);
+  else {
+    const settings = { minutes: Number(minutes), count: Number(count), seed: Number(seed) };
+    print(await parts[part]({ address, metrics }, settings));
+    Deno.exit(0);
+  }
+}
+
+function isPart(name: string): name is Part {
+  return name in parts;
 }

@@ -40,7 +40,7 @@ export interface BuiltServer {
 export function buildServer(options: BuildOptions): BuiltServer {
   const { routes, log, tls, shutdownSignal } = options;
   const limits = { ...defaultLimits, ...options.limits };
-  const connections = new Connections(limits);
+  const connections = new Connections(limits, log);
   const admission = new Admission(limits, options.authorizer);
   const router = {
     interceptors: [createInterceptor(log)],

@@ -116,6 +116,7 @@ async function assemble(options: ServerOptions, prepared: Prepared): Promise<Run
     runs: () => store.countByState(),
     queuedRuns: () => runs.queued,
     connections: () => built.connections.size,
+    acceptedConnections: () => built.connections.accepted,
     refusedConnections: () => built.connections.refused,
     callsUnderWay: () => built.admission.calls,
   });

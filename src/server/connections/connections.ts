@@ -2,17 +2,22 @@
 import type { Http2SecureServer, Http2Server, Http2Session, ServerHttp2Session } from "node:http2";
 import type { Socket } from "node:net";
 import type { Limits } from "../limits.ts";
+import type { Log } from "../log.ts";
 import { Connection } from "./connection.ts";
 
+/** Connections between two warnings; some 250 MB. */
+const warnEvery = 10_000;
+
 export class Connections {
-  /** Refused for the limit, since the start. */
+  /** Since the start: those that were taken, and those refused for the limit. */
+  accepted = 0;
   refused = 0;
   private readonly sockets = new Set<Socket>();
   private readonly open = new Set<Connection>();
   private onClose: (() => void) | undefined;
   private readonly bySession = new WeakMap<Http2Session, Connection>();
 
-  constructor(private readonly limits: Limits) {}
+  constructor(private readonly limits: Limits, private readonly log: Log) {}
 
   /** Watches what connects to the server, which does not listen yet. */
   attach(server: Http2Server | Http2SecureServer): void {
@@ -72,6 +77,11 @@ export class Connections {
   private accept(socket: Socket): Connection {
     const connection = new Connection(socket, this.limits);
     this.open.add(connection);
+    this.accepted++;
+    if (this.accepted % warnEvery === 0) {
+      // Deno 2.9.3 frees no session of nghttp2: measured on a bare node:http2 server, 25 KB of each.
+      this.log.warn("Deno keeps some 25 KB of every connection", { connections: this.accepted });
+    }
     socket.once("close", () => this.open.delete(connection));
     return connection;
   }

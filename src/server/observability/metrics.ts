@@ -10,6 +10,7 @@ export interface MetricsSources {
   runs(): Readonly<Record<string, number>>;
   queuedRuns(): number;
   connections(): number;
+  acceptedConnections(): number;
   refusedConnections(): number;
   callsUnderWay(): number;
 }
@@ -45,6 +46,7 @@ export class Metrics {
     this.observe("runs_queued", "Runs that wait for the GPU", () => sources.queuedRuns());
     this.observe("connections_open", "Connections there are", () => sources.connections());
     this.observe("streams_open", "Calls under way", () => sources.callsUnderWay());
+    this.observe("connections_accepted", "Connections since the start", () => sources.acceptedConnections());
     this.observe("connections_refused", "Connections closed for the limit", () => sources.refusedConnections());
     new Gauge({
       name: "multistep_runs",
