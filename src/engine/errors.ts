@@ -7,7 +7,16 @@ import { EngineError, type EngineErrorKind } from "./messages.ts";
 export function toEngineError(error: unknown): EngineError {
   if (error instanceof EngineError) return error;
   const message = error instanceof Error ? error.message : String(error);
-  return new EngineError(kindOf(error), message, { cause: error });
+  const kind = kindOf(error);
+  const isOurs = kind !== "internal" || error instanceof GpuError;
+  return new EngineError(kind, isOurs ? message : withoutPaths(message), { cause: error });
+}
+
+/** Deno's errors name the files of this machine, and an engine's error reaches clients. */
+function withoutPaths(message: string): string {
+  return message
+    .replace(/(["'`])(?:file:\/\/)?\/.*?\1/g, "a file of the server")
+    .replace(/(?:file:\/\/)?(?<![\w.])\/[\w.@~-]+\/[^\s,;:)'"]*/g, "a file of the server");
 }
 
 function kindOf(error: unknown): EngineErrorKind {

@@ -55,10 +55,13 @@ export function createHealthService(state: ServerHealth): ServiceImpl<typeof hea
     },
 
     async *watch({ service }, { signal }) {
+      let told: health.HealthCheckResponse_ServingStatus | undefined;
       while (true) {
         // Listen first, so that no change between is missed.
         const change = state.change(signal);
-        yield { status: state.status(service) ?? Status.SERVICE_UNKNOWN };
+        const status = state.status(service) ?? Status.SERVICE_UNKNOWN;
+        if (status !== told) yield { status };
+        told = status;
         await change;
       }
     },
