@@ -112,6 +112,7 @@ async function assemble(options: ServerOptions, prepared: Prepared): Promise<Run
     await options.engine(dataDir, (message) => log.warn(message)),
     (engine) => engine.close(),
   );
+  const catalog = options.catalog ?? createCatalog(dataDir);
   const metrics = new Metrics({
     runs: () => store.countByState(),
     queuedRuns: () => runs.queued,
@@ -122,8 +123,9 @@ async function assemble(options: ServerOptions, prepared: Prepared): Promise<Run
   });
   const { runs, health, routes } = createServices({
     store,
-    engine: meteredEngine(engine, metrics),
-    catalog: options.catalog ?? createCatalog(dataDir),
+    // Planning a run's memory takes time, which is spent only where somebody reads of it.
+    engine: prepared.metricsAddress ? meteredEngine(engine, metrics, catalog) : engine,
+    catalog,
     log,
     dataDir,
     importFolders,

@@ -2,7 +2,7 @@
 import { assert, assertEquals, assertMatch, assertRejects, assertStringIncludes } from "@std/assert";
 import { Log } from "../../src/server/log.ts";
 import { ServerError } from "../../src/server/errors.ts";
-import { type EventMessage, GrpcClient, quickConfig } from "../support/grpc_client.ts";
+import { type EventMessage, GrpcClient, longConfig, quickConfig } from "../support/grpc_client.ts";
 import { startTestServer, type TestServer } from "../support/test_server.ts";
 import { until } from "../support/until.ts";
 
@@ -43,6 +43,17 @@ Deno.test("metrics tell of calls, runs, training, inference, connections and the
   assertEquals(metrics.get("multistep_inference_batches_total"), 1);
   assertEquals(metrics.get("multistep_inference_images_total"), 2);
   assert((metrics.get("process_resident_memory_bytes") ?? 0) > 10e6);
+});
+
+Deno.test("metrics tell the GPU memory that the run which trains needs, and its rate", async () => {
+  await using server = await startTestServer({ metricsListen });
+  using client = new GrpcClient(server.address);
+  const call = client.stream("TrainingService/Train", { config: longConfig({ batch_size: 10 }) });
+  call.on("error", () => {}).on("data", () => {});
+  await until(async () => (await readMetrics(server)).get("multistep_gpu_memory_planned_bytes") === 43);
+  await until(async () => (await readMetrics(server)).get("multistep_training_images_per_second") === 100);
+  assertEquals((await readMetrics(server)).get('multistep_runs{state="RUNNING"}'), 1);
+  call.cancel();
 });
 
 Deno.test("unknown methods share one label, so that a scanner cannot fill the memory", async () => {

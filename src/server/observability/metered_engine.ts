@@ -1,11 +1,22 @@
 /** An engine that counts what it does. */
-import type { Engine, TrainingEvent } from "../../engine/mod.ts";
+import type { Engine, TrainingConfig, TrainingEvent } from "../../engine/mod.ts";
+import type { Catalog } from "../catalog.ts";
 import type { Metrics } from "./metrics.ts";
 
 /** @returns the engine itself, but for the calls that are counted */
-export function meteredEngine(engine: Engine, metrics: Metrics): Engine {
+export function meteredEngine(engine: Engine, metrics: Metrics, catalog: Pick<Catalog, "describeDataset">): Engine {
   const counted: Pick<Engine, "train" | "infer"> = {
-    train: (job, signal) => countSteps(engine.train(job, signal), metrics),
+    train(job, signal) {
+      const run = { ended: false };
+      plannedMemory(job.config, engine, catalog).then(
+        (bytes) => {
+          if (!run.ended) metrics.planned(bytes);
+        },
+        // The run itself fails of the same, and tells why.
+        () => {},
+      );
+      return countSteps(engine.train(job, signal), metrics, run);
+    },
     async infer(job, signal) {
       const began = performance.now();
       const result = await engine.infer(job, signal);
@@ -22,7 +33,11 @@ export function meteredEngine(engine: Engine, metrics: Metrics): Engine {
   });
 }
 
-async function* countSteps(events: AsyncIterable<TrainingEvent>, metrics: Metrics): AsyncGenerator<TrainingEvent> {
+async function* countSteps(
+  events: AsyncIterable<TrainingEvent>,
+  metrics: Metrics,
+  run: { ended: boolean },
+): AsyncGenerator<TrainingEvent> {
   // A resumed job begins where it was; its first event tells.
   let last: number | undefined;
   try {
@@ -32,6 +47,22 @@ async function* countSteps(events: AsyncIterable<TrainingEvent>, metrics: Metric
       yield event;
     }
   } finally {
+    run.ended = true;
     metrics.trainingEnded();
   }
+}
+
+/** Bytes of GPU memory that a run needs at its peak. */
+async function plannedMemory(
+  { model, dataset, batchSize, precision, limitTrain, limitTest }: TrainingConfig,
+  engine: Engine,
+  catalog: Pick<Catalog, "describeDataset">,
+): Promise<number> {
+  const { height, width, channels, classNames, images } = await catalog.describeDataset(dataset);
+  const used = {
+    train: Math.min(images.train, limitTrain ?? Infinity),
+    test: Math.min(images.test, limitTest ?? Infinity),
+  };
+  const size = { height, width, channels, classes: classNames.length, batchSize, precision, images: used };
+  return (await engine.memory({ model, ...size })).total;
 }

@@ -32,6 +32,7 @@ export class Metrics {
   private readonly steps = this.counter("training_steps_total", "Training steps done");
   private readonly images = this.counter("training_images_total", "Images trained on");
   private readonly trainingRate = this.gauge("training_images_per_second", "Of the run that trains; 0: none does");
+  private readonly plannedBytes = this.gauge("gpu_memory_planned_bytes", "What the run that trains needs at its peak");
   private readonly batches = this.counter("inference_batches_total", "Batches of images that the engine classified");
   private readonly inferredImages = this.counter("inference_images_total", "Images that the engine classified");
   private readonly inferenceSeconds = new Histogram({
@@ -79,8 +80,14 @@ export class Metrics {
     this.trainingRate.set(event.imagesPerSecond);
   }
 
+  /** @param bytes of GPU memory that the run which trains needs at its peak */
+  planned(bytes: number): void {
+    this.plannedBytes.set(bytes);
+  }
+
   trainingEnded(): void {
     this.trainingRate.set(0);
+    this.plannedBytes.set(0);
   }
 
   inferred(images: number, seconds: number): void {
