@@ -14,13 +14,13 @@ export class ServerHealth {
   constructor(readonly services: readonly string[]) {}
 
   get isServing(): boolean {
-    return this.serving;
+    return this.available && !this.stopping;
   }
 
   /** Undefined: a service that is not served. */
   status(service: string): health.HealthCheckResponse_ServingStatus | undefined {
     if (service !== "" && !this.services.includes(service)) return undefined;
-    return this.available && !this.stopping ? Status.SERVING : Status.NOT_SERVING;
+    return this.isServing ? Status.SERVING : Status.NOT_SERVING;
   }
 
   /** Resolves at the next change; throws the signal's reason. */
