@@ -29,13 +29,17 @@ export async function resolveInside(folder: string, field: string, path: string)
  * @throws {RequestError} permission-denied: in none of the folders; not-found.
  */
 export async function resolveImport(path: string, folders: readonly string[]): Promise<string> {
-  const [dataFolder, ...others] = folders;
+  const [dataFolder] = folders;
   const absolute = resolve(dataFolder, path);
   const real = await realPath(absolute);
   // Whether a path outside exists is told to nobody.
   if (!folders.some((folder) => isInside(folder, real ?? absolute))) {
-    const named = ["the server's data folder", ...others].join(", ");
-    throw new RequestError("permission-denied", `Field "path" must lie in ${named}, got ${JSON.stringify(path)}`);
+    // Neither are the folders, which are nobody's business but of who started the server.
+    throw new RequestError(
+      "permission-denied",
+      'Field "path" must lie in the server\'s data folder or a folder of its --import-folders, ' +
+        `got ${JSON.stringify(path)}`,
+    );
   }
   if (real === undefined) throw new RequestError("not-found", `There is no file or folder ${JSON.stringify(path)}`);
   return real;
