@@ -22,7 +22,7 @@ export interface Limits {
   readonly headerBytes: number;
   /** Bytes written on one connection that its client has not taken, before its new calls are RESOURCE_EXHAUSTED. */
   readonly unsentBytesPerConnection: number;
-  /** Until a call's only request message has arrived; then DEADLINE_EXCEEDED. */
+  /** Until a request, or a message that a stream has begun, has arrived whole; then DEADLINE_EXCEEDED. */
   readonly requestTimeout: number;
   /** How long a client may take nothing of a stream that has more to say, before the stream is reset. */
   readonly stallTimeout: number;

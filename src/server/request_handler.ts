@@ -57,6 +57,7 @@ export function createRequestHandler(parts: RequestHandlerParts): RequestHandler
     closeUnread(request);
     try {
       if (!handler) throw unknownMethod(path);
+      assertAddressed(request);
       const connection = request.stream.session && parts.connections.of(request.stream.session);
       const admitted = parts.admission.enter(request, handler.method, connection);
       const call: Call = { ...arrived, client: admitted.client };
@@ -98,6 +99,7 @@ async function serve(handler: UniversalHandler, exchange: Exchange): Promise<voi
     }
     call.status = statusOf(answer, request) ?? call.status;
   } catch (error) {
+    call.status ??= statusName(Code.Canceled);
     // Else the client is gone; the call itself has told the interceptor.
     if (!stream.destroyed) {
       parts.log.error("answer could not be sent", error, { request_id: call.requestId, method: call.method });
@@ -143,6 +145,12 @@ function statusOf(answer: UniversalServerResponse, request: Http2ServerRequest):
   const status = answer.trailer?.get("grpc-status");
   if (isGrpc(request) && typeof status === "string") return statusName(Number(status));
   return answer.status >= 400 ? `http_${answer.status}` : undefined;
+}
+
+/** Connect makes a URL of both, and ends the call as a fault of the server where that fails. */
+function assertAddressed({ authority, url }: Http2ServerRequest): void {
+  if (authority && URL.canParse(url, `http://${authority}`)) return;
+  throw new ConnectError('The pseudo-header ":authority" must be HOST or HOST:PORT', Code.InvalidArgument);
 }
 
 function unknownMethod(path: string): ConnectError {

@@ -2,6 +2,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { GrpcClient } from "../support/grpc_client.ts";
 import { malformedCases } from "../support/malformed.ts";
+import { FrameType, post, RawConnection } from "../support/raw_http2.ts";
 import { startTestServer } from "../support/test_server.ts";
 import { until } from "../support/until.ts";
 
@@ -33,4 +34,15 @@ Deno.test(`${count} malformed requests are each answered with a clean status or 
     const page = await (await fetch(`http://${server.metricsAddress}/metrics`)).text();
     return page.includes("\nmultistep_streams_open 0\n") && page.includes("\nmultistep_connections_open 1\n");
   });
+});
+
+Deno.test("a request without a proper authority is refused as the client's fault", async () => {
+  await using server = await startTestServer();
+  for (const authority of ["", "a b", "x:y:z"]) {
+    using connection = new RawConnection(server.address);
+    connection.begin();
+    connection.send(post(1, "/multistep.v1.CatalogService/GetServerInfo", { ":authority": authority }));
+    await until(() => connection.frames.some(({ type }) => type !== FrameType.settings));
+  }
+  assertEquals(server.logs.filter((line) => JSON.parse(line).level === "error"), []);
 });
