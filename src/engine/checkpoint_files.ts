@@ -56,6 +56,15 @@ export async function makeFolderDurably(root: string, folder: string): Promise<v
   }
 }
 
+/** Deletes a file, if it is there. @throws {EngineError} `storage` */
+export async function removeFile(path: string): Promise<void> {
+  try {
+    await Deno.remove(path);
+  } catch (cause) {
+    if (!(cause instanceof Deno.errors.NotFound)) throw storageError("delete a checkpoint", cause);
+  }
+}
+
 /**
  * @param path Relative to the data folder.
  * @throws {EngineError} `not-found` or, for a damaged file, `invalid`.

@@ -1,7 +1,7 @@
 /** The checkpoints of one run: which stay, which one a resumed run goes on from. */
 import type { Checkpoint } from "../models/mod.ts";
 import { encodeCheckpoint } from "../models/mod.ts";
-import { makeFolderDurably, PARTIAL, readCheckpoint, stageFile } from "./checkpoint_files.ts";
+import { makeFolderDurably, PARTIAL, readCheckpoint, removeFile, stageFile } from "./checkpoint_files.ts";
 import { type CheckpointInfo, EngineError, type RefusedCheckpoint } from "./messages.ts";
 
 const NAME = /^step-(\d+)\.safetensors$/;
@@ -51,7 +51,7 @@ export class CheckpointFolder {
   async open(): Promise<void> {
     await makeFolderDurably(this.#dataDir, this.#folder);
     for await (const { name } of Deno.readDir(`${this.#dataDir}/${this.#folder}`)) {
-      if (name.endsWith(PARTIAL)) await Deno.remove(`${this.#dataDir}/${this.#folder}/${name}`);
+      if (name.endsWith(PARTIAL)) await removeFile(`${this.#dataDir}/${this.#folder}/${name}`);
     }
   }
 
@@ -77,7 +77,7 @@ export class CheckpointFolder {
   async #deleteOlder({ position: { step }, best }: Checkpoint, keep: number): Promise<string[]> {
     const present = (await this.#entries()).filter((entry) => entry.step <= step);
     const kept = present.filter((entry, i) => i >= present.length - keep || entry.step === best?.step);
-    for (const entry of present) if (!kept.includes(entry)) await Deno.remove(`${this.#dataDir}/${entry.path}`);
+    for (const entry of present) if (!kept.includes(entry)) await removeFile(`${this.#dataDir}/${entry.path}`);
     return kept.map(({ path }) => path);
   }
 

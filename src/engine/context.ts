@@ -1,5 +1,5 @@
 import type { DatasetRegistry } from "../data/mod.ts";
-import type { GpuDevice, Tuner } from "../gpu/mod.ts";
+import { type GpuDevice, MemoryLimitError, type Tuner } from "../gpu/mod.ts";
 
 /** What every job works with. */
 export interface EngineContext {
@@ -13,15 +13,15 @@ export interface EngineContext {
 }
 
 /**
- * Sees to it that buffers of so many bytes can be made, if need be by freeing what is kept for later.
+ * Does what needs GPU memory; where too much is in use, frees what is only kept for later and tries once more.
  * @throws {MemoryLimitError} when too much is in use even so.
  */
-export async function makeRoom(
-  { device, releaseMemory }: EngineContext,
-  what: string,
-  bytes: number,
-): Promise<void> {
-  if (device.hasRoom(bytes)) return;
-  await releaseMemory();
-  device.requireRoom(what, bytes);
+export async function withRoom<T>({ releaseMemory }: EngineContext, work: () => T | Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (!(error instanceof MemoryLimitError)) throw error;
+    await releaseMemory();
+    return await work();
+  }
 }

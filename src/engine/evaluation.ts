@@ -2,11 +2,11 @@ import type { DatasetDescription, LabelledImages } from "../data/mod.ts";
 import type { Checkpoint } from "../models/mod.ts";
 import { gatherBatch, limitImages, sequentialBatches } from "./batches.ts";
 import { readCheckpoint } from "./checkpoint_files.ts";
-import { type EngineContext, makeRoom } from "./context.ts";
+import { type EngineContext, withRoom } from "./context.ts";
 import { EngineError, type EvaluationEvent, type EvaluationJob } from "./messages.ts";
 import { MetricSums } from "./metrics.ts";
 import { evaluationProgram } from "./programs.ts";
-import { pipelined, planProgram, type Runner } from "./runner.ts";
+import { pipelined, type Runner } from "./runner.ts";
 import { loadNetwork, shapeOf } from "./trained_network.ts";
 import { tunePrograms } from "./tuning.ts";
 
@@ -31,8 +31,7 @@ export async function* evaluate(
   const batchSize = Math.min(job.batchSize, images.count);
   const program = evaluationProgram(shapeOf(checkpoint), batchSize);
   for await (const _tried of tunePrograms(context, [program], signal));
-  await makeRoom(context, "The evaluation", planProgram(context, program).totalBytes);
-  const network = await loadNetwork(context, checkpoint, program);
+  const network = await withRoom(context, () => loadNetwork(context, checkpoint, program));
   try {
     const classes = dataset.classNames.length;
     const sums = new MetricSums();

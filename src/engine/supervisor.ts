@@ -161,6 +161,7 @@ class SupervisedEngine implements Engine {
 
   /** @throws {EngineError} `unavailable` */
   async #openWorker(): Promise<WorkerClient> {
+    this.#closing.signal.throwIfAborted();
     const { dataDir, tune = "auto", warn = () => {}, stepTimeoutMs = STEP_TIMEOUT_MS } = this.#options;
     const module = this.#options.worker ?? new URL("./worker.ts", import.meta.url);
     let opened = false;

@@ -2,7 +2,7 @@ import type { DatasetDescription } from "../data/mod.ts";
 import type { Checkpoint } from "../models/mod.ts";
 import { limitImages } from "./batches.ts";
 import { CheckpointFolder } from "./checkpoint_folder.ts";
-import { type EngineContext, makeRoom } from "./context.ts";
+import { type EngineContext, withRoom } from "./context.ts";
 import { planTraining, type TrainingPlans } from "./fit.ts";
 import { memoryOf } from "./memory.ts";
 import type { TrainingEvent, TrainingJob } from "./messages.ts";
@@ -52,7 +52,9 @@ export async function* train(
     yield { kind: "preparing", step, epoch, tuning, pipelinesReady: 0, pipelinesTotal: 0 };
   }
   if (isTuned) plans = await planTraining(context, config, dataset);
-  await makeRoom(context, "The run", memoryOf(plans).total);
+  const { total } = memoryOf(plans);
+  // Planned for all the memory there is, so that what is in use now changes no kernel, and so no bit.
+  await withRoom(context, () => context.device.requireRoom("The run", total));
   const images = {
     train: limitImages(await context.datasets.load(config.dataset, "train"), config.limitTrain),
     test: limitImages(await context.datasets.load(config.dataset, "test"), config.limitTest),

@@ -35,6 +35,8 @@ export interface WorkerOptions {
 export async function serveEngine({ openDevice = GpuDevice.open }: WorkerOptions = {}): Promise<never> {
   // Signals to the whole group of processes, as from a terminal, are the server's to handle.
   for (const signal of ["SIGINT", "SIGTERM"] as const) Deno.addSignalListener(signal, () => {});
+  // Where memory runs out, the system is to end this process rather than the server, which starts another.
+  await Deno.writeTextFile("/proc/self/oom_score_adj", "500").catch(() => {});
   const server = new CallServer(openDevice);
   for await (const message of readFrames(Deno.stdin.readable)) server.receive(message as ToWorker);
   return killSelf();

@@ -1,4 +1,5 @@
 /** The worker's process, seen from the server: started, spoken to, watched, ended. */
+import { fileURLToPath } from "node:url";
 import { encodeFrame, readFrames } from "./frames.ts";
 import type { FromWorker, ToWorker } from "./protocol.ts";
 
@@ -15,7 +16,7 @@ export class WorkerProcess {
   readonly ended: Promise<string>;
 
   constructor({ module, onMessage }: WorkerProcessOptions) {
-    const config = new URL("../../deno.json", import.meta.url).pathname;
+    const config = fileURLToPath(new URL("../../deno.json", import.meta.url));
     this.#child = new Deno.Command(Deno.execPath(), {
       args: ["run", "--allow-all", "--no-check", "--quiet", `--config=${config}`, module.href],
       stdin: "piped",

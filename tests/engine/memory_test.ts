@@ -54,6 +54,8 @@ Deno.test("trainingMemory() is what a run's buffers take at their peak, within 5
     const error = Math.abs(memory.total - buffers.peak) / buffers.peak;
     assert(error < 0.05, `told ${memory.total} bytes, made ${buffers.peak}`);
     assertEquals(buffers.live, 0);
+    // All that was claimed has been given back.
+    device.requireRoom("Everything", device.memoryBudget ?? 0);
 
     const withoutTail = trainingMemory({ device }, question);
     assertEquals([withoutTail.parameters, withoutTail.activations], [memory.parameters, memory.activations]);

@@ -90,18 +90,10 @@ export class GpuDevice {
     throw new GpuError("out-of-memory", outOfMemory(error));
   }
 
-  /** Whether buffers of so many bytes fit beside those that are claimed. */
-  hasRoom(bytes: number): boolean {
-    return bytes <= this.#freeBytes;
-  }
-
   /** @throws {MemoryLimitError} when buffers of so many bytes do not fit beside those that are claimed. */
   requireRoom(what: string, bytes: number): void {
-    if (!this.hasRoom(bytes)) throw new MemoryLimitError(what, bytes, this.#freeBytes);
-  }
-
-  get #freeBytes(): number {
-    return (this.memoryBudget ?? Infinity) - this.#claimedBytes;
+    const free = (this.memoryBudget ?? Infinity) - this.#claimedBytes;
+    if (bytes > free) throw new MemoryLimitError(what, bytes, free);
   }
 
   /** Takes bytes out of the budget, as buffers are created; given back as they are destroyed. */
