@@ -5,19 +5,24 @@ import { onInterrupt, runCli, terminalSink } from "./cli/mod.ts";
 import { localCommands } from "./local_commands.ts";
 
 const { version } = project;
-const home = Deno.env.get("HOME") ?? ".";
-const dataDir = join(Deno.env.get("XDG_DATA_HOME") ?? join(home, ".local", "share"), "multistep");
+const home = variable("HOME") ?? ".";
+const dataDir = join(variable("XDG_DATA_HOME") ?? join(home, ".local", "share"), "multistep");
 
 const code = await runCli(Deno.args, {
   version,
   // A reader that is gone, as after `| head`, ends the command.
   stdout: terminalSink(Deno.stdout, () => Deno.exit(0)),
   stderr: terminalSink(Deno.stderr, () => {}),
-  serverAddress: Deno.env.get("MULTISTEP_SERVER") ?? "127.0.0.1:50051",
-  token: Deno.env.get("MULTISTEP_TOKEN"),
-  tlsCa: Deno.env.get("MULTISTEP_TLS_CA"),
+  serverAddress: variable("MULTISTEP_SERVER") ?? "127.0.0.1:50051",
+  token: variable("MULTISTEP_TOKEN"),
+  tlsCa: variable("MULTISTEP_TLS_CA"),
   dataDir,
   onInterrupt,
   local: localCommands({ version, dataDir }),
 });
 Deno.exit(code);
+
+/** One that is set to nothing counts as not set. */
+function variable(name: string): string | undefined {
+  return Deno.env.get(name) || undefined;
+}
