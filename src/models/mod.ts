@@ -8,6 +8,8 @@ export {
   type NamedTensor,
   type TrainingPosition,
 } from "./checkpoints/checkpoint.ts";
+export type { Activation } from "./blocks/block.ts";
+export type { Shortcut } from "./blocks/shortcut.ts";
 export { CheckpointError, readSafetensors, writeSafetensors } from "./checkpoints/safetensors.ts";
 export { ModelError } from "./errors.ts";
 export { initialValues } from "./initialization.ts";
@@ -20,4 +22,5 @@ export {
   type NetworkOptions,
 } from "./network.ts";
 export { modelFamilies, type ModelFamily } from "./networks/zoo.ts";
+export { type SchemeName, schemeNames } from "./schemes/registry.ts";
 export type { ModelSpec, Transition } from "./spec.ts";

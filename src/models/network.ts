@@ -13,7 +13,7 @@ export interface NetworkOptions extends SchemeChoices {
 
 /**
  * Records a network on images of [N, H, W, C]; returns logits of [N, classes].
- * @throws {ModelError} for an unknown name.
+ * @throws {ModelError} for an unknown name, choices that it does not have.
  */
 export function buildNetwork(graph: Graph, spec: ModelSpec, images: Tensor, options: NetworkOptions): Tensor {
   return recordResidualNetwork(graph, findNetwork(spec, options), images, options.classes);
@@ -59,13 +59,19 @@ export function describeModel(spec: ModelSpec, input: InputShape, classes: numbe
   const graph = new Graph({ training: false });
   const images = graph.source("images", [1, input.height, input.width, input.channels]);
   recordResidualNetwork(graph, network, images, classes);
-  const layers = graph.operations.map((operation) => ({
-    name: operation.outputs[0].name,
-    kind: operation.description,
-    outputShape: operation.outputs[0].shape.slice(1),
-    parameters: operation.parameters.reduce((sum, { shape }) => sum + elementCount(shape), 0),
-    multiplyAdds: operation.multiplyAdds ?? 0,
-  }));
+  const counted = new Set<Tensor>();
+  const layers = graph.operations.map((operation) => {
+    // Weights that a scheme uses several times are counted where they are used first.
+    const own = operation.parameters.filter((parameter) => !counted.has(parameter));
+    own.forEach((parameter) => counted.add(parameter));
+    return {
+      name: operation.outputs[0].name,
+      kind: operation.description,
+      outputShape: operation.outputs[0].shape.slice(1),
+      parameters: own.reduce((sum, { shape }) => sum + elementCount(shape), 0),
+      multiplyAdds: operation.multiplyAdds ?? 0,
+    };
+  });
   return {
     name: spec.name,
     scheme: network.scheme.name,

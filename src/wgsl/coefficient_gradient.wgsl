@@ -1,6 +1,6 @@
 // Partial sums of the gradient of k in u' = (A + A_SLOPE k) a + (B + B_SLOPE k) b + ...:
 //   dk = sum g * (A_SLOPE a + B_SLOPE b)
-// partials: one f32 an invocation; an invocation takes one channel quad of ROWS_PER_SLICE rows.
+// partials: one f32 an invocation, or four, a channel each; an invocation takes one channel quad of ROWS_PER_SLICE rows.
 override C4: u32;
 override HEIGHT: u32;
 override WIDTH: u32;
@@ -9,6 +9,7 @@ override A_HALO: u32;
 override B_HALO: u32;
 override A_SLOPE: f32;
 override B_SLOPE: f32;
+override PER_CHANNEL: u32;
 override ROWS: u32;
 override ROWS_PER_SLICE: u32;
 override SLICES: u32;
@@ -43,5 +44,9 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
       sum += vec4<f32>(g[g_start + offset]) * combined;
     }
   }
-  partials[id.x] = sum.x + sum.y + sum.z + sum.w;
+  if (PER_CHANNEL == 0u) {
+    partials[id.x] = sum.x + sum.y + sum.z + sum.w;
+    return;
+  }
+  for (var i = 0u; i < 4u; i++) { partials[4u * id.x + i] = sum[i]; }
 }

@@ -1,4 +1,5 @@
 /** The kernels' texts: WGSL modules with `override` constants, and generators for what has to be unrolled. */
+import addGradient from "./add_gradient.wgsl" with { type: "text" };
 import batchNormBackwardFinalize from "./batch_norm_backward_finalize.wgsl" with { type: "text" };
 import batchNormBackwardReduce from "./batch_norm_backward_reduce.wgsl" with { type: "text" };
 import batchNormFinalize from "./batch_norm_finalize.wgsl" with { type: "text" };
@@ -21,12 +22,17 @@ import linear from "./linear.wgsl" with { type: "text" };
 import linearBackwardInput from "./linear_backward_input.wgsl" with { type: "text" };
 import linearBackwardWeight from "./linear_backward_weight.wgsl" with { type: "text" };
 import lossScale from "./loss_scale.wgsl" with { type: "text" };
+import maxPool2d from "./max_pool2d.wgsl" with { type: "text" };
+import maxPool2dBackward from "./max_pool2d_backward.wgsl" with { type: "text" };
+import placeChannels from "./place_channels.wgsl" with { type: "text" };
 import sgd from "./sgd.wgsl" with { type: "text" };
 import softmax from "./softmax.wgsl" with { type: "text" };
 import softmaxCrossEntropy from "./softmax_cross_entropy.wgsl" with { type: "text" };
+import sumChannelPartials from "./sum_channel_partials.wgsl" with { type: "text" };
 import sumPartials from "./sum_partials.wgsl" with { type: "text" };
 
 export const wgsl = {
+  addGradient,
   batchNormBackwardFinalize,
   batchNormBackwardReduce,
   batchNormFinalize,
@@ -43,12 +49,16 @@ export const wgsl = {
   linearBackwardInput,
   linearBackwardWeight,
   lossScale,
+  maxPool2d,
+  maxPool2dBackward,
   packLanes,
   packTiles,
   packWeights,
+  placeChannels,
   sgd,
   softmax,
   softmaxCrossEntropy,
+  sumChannelPartials,
   sumPartials,
   sumSlices,
   weightGradientReduce,

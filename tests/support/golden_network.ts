@@ -46,15 +46,15 @@ export function shapeOf(golden: Golden): NetworkShape {
 export function networkOf(shape: NetworkShape): ResidualNetwork {
   const { activation, cardinality, transition } = shape;
   return {
-    stemChannels: shape.stem_width,
+    stem: { kind: "small", channels: shape.stem_width },
     activation,
     scheme: transition === null ? forwardEuler : linearMultistep({ transition }),
     stages: shape.widths.map((width, s) => ({
       blocks: shape.blocks_per_stage,
       outputChannels: shape.block === "basic" ? width : 4 * width,
       stride: s === 0 ? 1 : 2,
-      block: shape.block === "basic" ? basicBlock : (graph, options) =>
-        bottleneckBlock(graph, {
+      block: (graph, options) =>
+        shape.block === "basic" ? basicBlock(graph, { ...options, activation }) : bottleneckBlock(graph, {
           ...options,
           innerChannels: cardinality * width,
           groups: cardinality,

@@ -20,8 +20,8 @@ export type SumGradients = (
  * lets each record the operations that compute its inputs' gradients.
  *
  * @param cotangents The gradient of the loss by the tensors it starts from.
- * @returns The gradient of each `source` that needs one. Parameters' gradients go to the packed gradient buffer.
- * @throws {Error} when two operations would write one parameter's gradient.
+ * @returns The gradient of each `source` that needs one. Parameters' gradients go to the packed gradient buffer,
+ * where the planner sums those of a parameter that several operations use.
  */
 export function differentiate(
   graph: Graph,
@@ -57,20 +57,7 @@ export function differentiate(
     const needed = [...operation.inputs, ...operation.parameters].some((tensor) => tensor.needsGradient);
     if (needed) operation.backward?.(backward);
   }
-  rejectSharedParameters(graph);
 
   const sources = [...contributions.keys()].filter((tensor) => tensor.role === "source");
   return new Map(sources.map((tensor) => [tensor, gradientOf(tensor) as Tensor]));
-}
-
-function rejectSharedParameters(graph: Graph): void {
-  const written = new Set<Tensor>();
-  for (const operation of graph.operations) {
-    for (const parameter of operation.parameterGradients ?? []) {
-      if (written.has(parameter)) {
-        throw new Error(`Cannot differentiate: parameter "${parameter.name}" is used by two operations`);
-      }
-      written.add(parameter);
-    }
-  }
 }

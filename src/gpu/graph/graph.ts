@@ -2,7 +2,7 @@ import type { ElementType } from "../../wgsl/mod.ts";
 import type { BufferHandle } from "./kernel.ts";
 import type { Operation } from "./operation.ts";
 import type { Shape, Tensor, TensorRole } from "./tensor.ts";
-import { elementCount } from "./tensor.ts";
+import { elementCount, formatShape, sameShape } from "./tensor.ts";
 
 /** How a parameter or a running statistic starts. */
 export type Initializer =
@@ -47,7 +47,8 @@ export class Graph {
   readonly states: Variable[] = [];
   /** Buffers given from outside that are no tensors: pixel bytes, labels, the step's scalars. */
   readonly inputs: BufferHandle[] = [];
-  readonly #names = new Set<string>();
+  readonly #variables = new Map<string, Tensor>();
+  #reusing = false;
   #nextId = 0;
 
   constructor(readonly options: GraphOptions) {}
@@ -69,20 +70,34 @@ export class Graph {
     return handle;
   }
 
-  /** @throws {Error} when the name is taken: names are the checkpoint's keys. */
+  /** @throws {Error} when the name is taken and not being reused: names are the checkpoint's keys. */
   parameter(name: string, shape: Shape, options: ParameterOptions): Tensor {
-    this.#claim(name);
-    const tensor = this.#tensor(name, shape, "parameter", true);
+    if (this.#reusing) return this.#recorded(name, shape);
+    const tensor = this.#claim(name, shape, "parameter");
     this.parameters.push({ tensor, initializer: options.initializer, decay: options.decay ?? true });
     return tensor;
   }
 
-  /** @throws {Error} when the name is taken. */
+  /** @throws {Error} when the name is taken and not being reused. */
   state(name: string, shape: Shape, initializer: Initializer): Tensor {
-    this.#claim(name);
-    const tensor = this.#tensor(name, shape, "state", false);
+    if (this.#reusing) return this.#recorded(name, shape);
+    const tensor = this.#claim(name, shape, "state");
     this.states.push({ tensor, initializer, decay: false });
     return tensor;
+  }
+
+  /**
+   * Runs `record` so that the parameters and running statistics it asks for are those recorded before under these names:
+   * how a function is applied again with the same weights.
+   */
+  reusing<T>(record: () => T): T {
+    const outer = this.#reusing;
+    this.#reusing = true;
+    try {
+      return record();
+    } finally {
+      this.#reusing = outer;
+    }
   }
 
   /** A result of an operation that is about to be recorded. */
@@ -103,8 +118,19 @@ export class Graph {
     return { id: this.#nextId++, name, shape, role, needsGradient };
   }
 
-  #claim(name: string): void {
-    if (this.#names.has(name)) throw new Error(`Cannot record two parameters named "${name}"`);
-    this.#names.add(name);
+  #claim(name: string, shape: Shape, role: "parameter" | "state"): Tensor {
+    if (this.#variables.has(name)) throw new Error(`Cannot record two parameters named "${name}"`);
+    const tensor = this.#tensor(name, shape, role, role === "parameter");
+    this.#variables.set(name, tensor);
+    return tensor;
+  }
+
+  #recorded(name: string, shape: Shape): Tensor {
+    const tensor = this.#variables.get(name);
+    if (!tensor) throw new Error(`Cannot reuse "${name}": it has not been recorded`);
+    if (!sameShape(tensor.shape, shape)) {
+      throw new Error(`Cannot reuse "${name}" with shape ${formatShape(shape)}: it has ${formatShape(tensor.shape)}`);
+    }
+    return tensor;
   }
 }

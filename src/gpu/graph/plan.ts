@@ -5,6 +5,7 @@ import type { Graph } from "./graph.ts";
 import type { BufferHandle, Candidate, ImageBuffer, Kernel, ParameterRange, Question, Target } from "./kernel.ts";
 import type { Lowering, Operation } from "./operation.ts";
 import { type PackedBuffers, Packing } from "./packing.ts";
+import { SharedGradients } from "./shared_gradients.ts";
 import { type Border, SlotAllocator } from "./slots.ts";
 import { imageBytes, imageShape, quads, type Tensor } from "./tensor.ts";
 
@@ -59,6 +60,8 @@ class Planner implements Lowering {
   readonly #elementTypes = new Map<BufferHandle, ElementType>();
   readonly #parameterPacking: Packing;
   readonly #statePacking: Packing;
+  readonly #sharedGradients: SharedGradients;
+  #lowering: Operation | undefined;
   #scratch: BufferHandle[] = [];
   #nextId = -1;
 
@@ -68,6 +71,7 @@ class Planner implements Lowering {
     this.#options = options;
     const keep = options.keep ?? [];
     this.#operations = fuseOperations(withoutDeadOperations(graph.operations, keep), { keep, target: this.target });
+    this.#sharedGradients = new SharedGradients(this.#operations);
     this.#halos = haloOfEach(this.#operations);
     this.#lastUse = lastUses(this.#operations);
     this.#parameterPacking = new Packing(graph.parameters);
@@ -95,7 +99,9 @@ class Planner implements Lowering {
         else if (border) this.#slots.allocateBordered(image.buffer, border);
         else this.#slots.allocate(image.buffer);
       }
+      this.#lowering = operation;
       for (const kernel of operation.lower(this)) origins.set(kernel, operation);
+      for (const kernel of this.#sharedGradients.takeSums()) origins.set(kernel, operation);
       this.#releaseAfter(operation, position, keep);
     });
     return this.#finish(origins, keep);
@@ -112,7 +118,9 @@ class Planner implements Lowering {
   }
 
   gradient(parameter: Tensor): ParameterRange {
-    return range(this.variables.gradients, this.#parameterPacking, parameter);
+    if (!this.#lowering) throw new Error(`Cannot place the gradient of "${parameter.name}": nothing is being lowered`);
+    const gradient = range(this.variables.gradients, this.#parameterPacking, parameter);
+    return this.#sharedGradients.rangeFor(this.#lowering, { parameter, gradient }, this);
   }
 
   state(tensor: Tensor): ParameterRange {

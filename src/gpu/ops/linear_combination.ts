@@ -1,9 +1,10 @@
 /**
  * u' = sum of (constant + slope * k) * x: the residual add, the linear
- * multi-step step, and every sum of gradients.
+ * multi-step step, the stages of other schemes, and every sum of gradients. k
+ * is one number, or one a channel.
  *
  * Gradients, for a term c(k) x with cotangent g: dx = c(k) g, and
- * dk = slope <g, x>. dx is handed on as a coefficient and joins the next sum,
+ * dk = slope <g, x>, the sum over the pixels alone where k is one a channel. dx is handed on as a coefficient and joins the next sum,
  * so it costs no pass of its own.
  */
 import { wgsl, withElements } from "../../wgsl/mod.ts";
@@ -15,7 +16,7 @@ import { formatShape, imageShape, quads, sameShape, type Tensor } from "../graph
 import { ShapeError } from "../errors.ts";
 import { type EpilogueOperation, fuseIntoConv2d } from "./conv2d.ts";
 import type { BoundEpilogue } from "./conv2d_problem.ts";
-import { elementwiseKernel } from "./elementwise.ts";
+import { channelVectors, elementwiseKernel } from "./elementwise.ts";
 import { rowSlices } from "./row_slices.ts";
 
 export interface Term {
@@ -40,12 +41,21 @@ export function linearCombination(graph: Graph, name: string, terms: readonly Te
   return output;
 }
 
-/** u + f: one step of forward Euler. */
-export function residualAdd(graph: Graph, name: string, u: Tensor, f: Tensor): Tensor {
-  return linearCombination(graph, name, [{ tensor: u, coefficient: ONE }, { tensor: f, coefficient: ONE }]);
+/** sum of factor * tensor, of factors that are known. */
+export function combine(graph: Graph, name: string, terms: readonly (readonly [number, Tensor])[]): Tensor {
+  return linearCombination(
+    graph,
+    name,
+    terms.map(([constant, tensor]) => ({ tensor, coefficient: { constant, slope: 0 } })),
+  );
 }
 
-/** (1 - k) u + k previous + f: the linear two-step step (Lu et al. 2018, eq. 3), k of shape [1]. */
+/** u + f: one step of forward Euler. */
+export function residualAdd(graph: Graph, name: string, u: Tensor, f: Tensor): Tensor {
+  return combine(graph, name, [[1, u], [1, f]]);
+}
+
+/** (1 - k) u + k previous + f: the linear two-step step (Lu et al. 2018, eq. 3), k of shape [1], or [C]. */
 export function lmStep(
   graph: Graph,
   name: string,
@@ -89,7 +99,7 @@ class LinearCombination implements EpilogueOperation {
       inputs: this.inputs.map((tensor) => memory.image(tensor)),
       output: memory.image(output),
       extra: this.#scalars(memory),
-      prologue: this.#factors().map((value, i) => `let c${i} = ${value};`).join(" "),
+      prologue: this.#factors("c").map((value, i) => `let c${i} = ${value};`).join(" "),
       expression: this.#terms.map((_, i) => `c${i} * x${i}`).join(" + "),
     })];
   }
@@ -111,22 +121,28 @@ class LinearCombination implements EpilogueOperation {
         ...images.map(({ buffer }): Binding => ({ buffer, access: "read" })),
         ...scalars.map(({ binding }) => binding),
       ],
-      vectors: () => this.#factors(),
+      vectors: (c) => this.#factors(c),
       expression: values.map((value, i) => `v${i} * ${value}`).join(" + "),
     };
   }
 
-  /** The coefficients as WGSL expressions. */
-  #factors(): string[] {
+  /** The coefficients of a channel quad as WGSL expressions. */
+  #factors(quad: string): string[] {
     return this.#terms.map(({ coefficient: { constant, slope, parameter } }) => {
       if (!parameter) return literal(constant);
-      return `${literal(constant)} + ${literal(slope)} * k${this.parameters.indexOf(parameter)}.x`;
+      const k = `k${this.parameters.indexOf(parameter)}`;
+      return `${literal(constant)} + ${literal(slope)} * ${isScalar(parameter) ? `${k}.x` : `${k}[${quad}]`}`;
     });
   }
 
   #scalars(memory: Lowering): { readonly declaration: string; readonly binding: Binding }[] {
     return this.parameters.map((parameter, i) => {
       const { buffer, offset } = memory.parameter(parameter);
+      if (!isScalar(parameter)) {
+        const image = { buffer, height: 1, width: 1, channels: parameter.shape[0], halo: 0 };
+        const { declaration, binding } = channelVectors(`k${i}`, image, 1, memory.target);
+        return { declaration, binding: { ...binding, offset } };
+      }
       return {
         declaration: `var<uniform> k${i}: vec4<f32>;`,
         binding: { buffer, offset, size: 16, access: "uniform" },
@@ -166,7 +182,8 @@ class CoefficientGradient implements Operation {
     const slices = rowSlices(shape, memory.target);
     const c4 = quads(shape.channels);
     const invocations = Math.ceil(slices.SLICES * c4 / 16) * 16;
-    const partials = memory.scratch("coefficient_gradient partials", invocations * 4);
+    const perChannel = !isScalar(this.parameters[0]);
+    const partials = memory.scratch("coefficient_gradient partials", invocations * (perChannel ? 16 : 4));
     const [a, b = { tensor: a.tensor, coefficient: { constant: 0, slope: 0 } }] = this.terms;
     const images = [this.dOutput, a.tensor, b.tensor].map((tensor) => memory.image(tensor));
     const gradient = memory.gradient(this.parameters[0]);
@@ -182,6 +199,7 @@ class CoefficientGradient implements Operation {
         B_HALO: images[2].halo,
         A_SLOPE: a.coefficient.slope,
         B_SLOPE: b.coefficient.slope,
+        PER_CHANNEL: perChannel ? 1 : 0,
         ...slices,
       },
       bindings: [
@@ -191,15 +209,24 @@ class CoefficientGradient implements Operation {
       workgroups: [invocations / 16, 1, 1],
     }, {
       label: "coefficient_gradient sum",
-      code: wgsl.sumPartials,
-      constants: { COUNT: slices.SLICES * c4 },
+      ...(perChannel
+        ? {
+          code: wgsl.sumChannelPartials,
+          constants: { CHANNELS: shape.channels, SLICES: slices.SLICES },
+          workgroups: [Math.ceil(shape.channels / 16), 1, 1],
+        }
+        : { code: wgsl.sumPartials, constants: { COUNT: slices.SLICES * c4 }, workgroups: [1, 1, 1] }),
       bindings: [
         { buffer: partials, access: "read" },
-        { buffer: gradient.buffer, offset: gradient.offset, size: 4, access: "read_write" },
+        { buffer: gradient.buffer, offset: gradient.offset, size: gradient.length * 4, access: "read_write" },
       ],
-      workgroups: [1, 1, 1],
     }];
   }
+}
+
+/** One number for all channels. */
+function isScalar(parameter: Tensor): boolean {
+  return parameter.shape[0] === 1;
 }
 
 function literal(value: number): string {

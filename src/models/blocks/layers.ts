@@ -1,5 +1,5 @@
 import { batchNorm, conv2d, type Graph, type Tensor } from "../../gpu/mod.ts";
-import type { Activation, BlockOptions, ResidualBlock } from "./block.ts";
+import type { Activation } from "./block.ts";
 
 /** One convolution of a block. */
 export interface ConvLayer {
@@ -29,32 +29,19 @@ export function postActivationLayer(
   return batchNorm(graph, convolved, { name: `${prefix}.bn${suffix}`, relu });
 }
 
-/** A block whose f is these convolutions in a row, and whose projections are 1x1 convolutions. */
-export function convolutionBlock(
+/** These convolutions in a row: the f of a block. */
+export function convolutions(
   graph: Graph,
-  options: BlockOptions & { readonly layers: readonly ConvLayer[]; readonly activation: Activation },
-): ResidualBlock {
-  const { name, inputChannels, outputChannels, stride, layers, activation } = options;
-  const projection = { outputChannels, kernel: 1, stride } as const;
-  const f = (u: Tensor) =>
-    layers.reduce((value, layer, i) => {
-      const place = { prefix: name, suffix: `${i + 1}`, layer };
-      return activation === "pre"
-        ? preActivationLayer(graph, value, place)
-        : postActivationLayer(graph, value, { ...place, relu: i < layers.length - 1 });
-    }, u);
-  if (inputChannels === outputChannels && stride === 1) return { name, f };
-  const place = { prefix: `${name}.projection`, suffix: "", layer: projection };
-  return {
-    name,
-    f,
-    project: (u) =>
-      activation === "pre"
-        ? preActivationLayer(graph, u, place)
-        : postActivationLayer(graph, u, { ...place, relu: false }),
-    projectHistory: (previous) =>
-      preActivationLayer(graph, previous, { ...place, prefix: `${name}.history_projection` }),
-  };
+  u: Tensor,
+  options: { readonly prefix: string; readonly layers: readonly ConvLayer[]; readonly activation: Activation },
+): Tensor {
+  const { prefix, layers, activation } = options;
+  return layers.reduce((value, layer, i) => {
+    const place = { prefix, suffix: `${i + 1}`, layer };
+    return activation === "pre"
+      ? preActivationLayer(graph, value, place)
+      : postActivationLayer(graph, value, { ...place, relu: i < layers.length - 1 });
+  }, u);
 }
 
 function convolve(graph: Graph, x: Tensor, name: string, layer: ConvLayer): Tensor {

@@ -1,4 +1,13 @@
-import { batchNorm, conv2d, globalAveragePool, type Graph, linear, relu, type Tensor } from "../../gpu/mod.ts";
+import {
+  batchNorm,
+  conv2d,
+  globalAveragePool,
+  type Graph,
+  linear,
+  maxPool2d,
+  relu,
+  type Tensor,
+} from "../../gpu/mod.ts";
 import type { Activation, BlockFactory } from "../blocks/block.ts";
 import type { Scheme } from "../schemes/scheme.ts";
 
@@ -10,9 +19,20 @@ export interface Stage {
   readonly block: BlockFactory;
 }
 
-/** A residual network for small images: one 3x3 convolution, stages of blocks, average pooling, a linear layer. */
+/**
+ * What comes before the stages:
+ *
+ * - `small`: a 3x3 convolution, with BN-ReLU after it in post-activation networks (He et al. 2016a, section 4.2)
+ * - `large`: a 7x7 convolution of stride 2, BN-ReLU, and a 3x3 max pool of stride 2 (the same, table 1)
+ */
+export interface Stem {
+  readonly kind: "small" | "large";
+  readonly channels: number;
+}
+
+/** A residual network: a stem, stages of blocks stepped by a scheme, average pooling, a linear layer. */
 export interface ResidualNetwork {
-  readonly stemChannels: number;
+  readonly stem: Stem;
   readonly activation: Activation;
   readonly stages: readonly Stage[];
   readonly scheme: Scheme;
@@ -26,8 +46,8 @@ export function recordResidualNetwork(
   classes: number,
 ): Tensor {
   const { scheme, activation, stages } = network;
-  let state = scheme.init(stem(graph, network, images));
-  let inputChannels = network.stemChannels;
+  let state = scheme.init(recordStem(graph, network, images));
+  let inputChannels = network.stem.channels;
   stages.forEach((stage, s) => {
     for (let b = 0; b < stage.blocks; b++) {
       const { outputChannels } = stage;
@@ -38,11 +58,18 @@ export function recordResidualNetwork(
       inputChannels = outputChannels;
     }
   });
-  const u = activation === "pre" ? batchNorm(graph, state.u, { name: "head.bn", relu: true }) : state.u;
+  const solution = scheme.solution?.(graph, state) ?? state.u;
+  const u = activation === "pre" ? batchNorm(graph, solution, { name: "head.bn", relu: true }) : solution;
   return linear(graph, globalAveragePool(graph, "head.pool", u), { name: "head.linear", outputs: classes });
 }
 
-function stem(graph: Graph, { stemChannels, activation }: ResidualNetwork, images: Tensor): Tensor {
-  const u = conv2d(graph, images, { name: "stem.conv", outputChannels: stemChannels, kernel: 3, padding: 1 });
+function recordStem(graph: Graph, { stem, activation }: ResidualNetwork, images: Tensor): Tensor {
+  const outputChannels = stem.channels;
+  if (stem.kind === "large") {
+    const u = conv2d(graph, images, { name: "stem.conv", outputChannels, kernel: 7, stride: 2, padding: 3 });
+    const activated = batchNorm(graph, u, { name: "stem.bn", relu: true });
+    return maxPool2d(graph, activated, { name: "stem.pool", kernel: 3, stride: 2, padding: 1 });
+  }
+  const u = conv2d(graph, images, { name: "stem.conv", outputChannels, kernel: 3, padding: 1 });
   return activation === "pre" ? u : batchNorm(graph, u, { name: "stem.bn", relu: true });
 }

@@ -1,12 +1,9 @@
 /** The networks by name. */
-import type { Activation } from "../blocks/block.ts";
-import { basicBlock } from "../blocks/basic.ts";
-import { bottleneckBlock } from "../blocks/bottleneck.ts";
 import { ModelError } from "../errors.ts";
-import { forwardEuler } from "../schemes/forward_euler.ts";
-import { linearMultistep } from "../schemes/linear_multistep.ts";
-import type { Scheme } from "../schemes/scheme.ts";
-import type { ModelSpec, Transition } from "../spec.ts";
+import { MAX_FRACTAL_COLUMNS } from "../schemes/fractal.ts";
+import { makeScheme, type SchemeName } from "../schemes/registry.ts";
+import type { ModelSpec } from "../spec.ts";
+import { type NamedNetwork, networkNamed } from "./families.ts";
 import type { ResidualNetwork } from "./residual_network.ts";
 
 /** A family of networks, for listings. */
@@ -23,21 +20,19 @@ export interface SchemeChoices {
   readonly decayMultistepCoefficients?: boolean;
 }
 
-const MAX_DEPTH = 1202;
-const MAX_INNER_CHANNELS = 8192;
-
 const FAMILIES: readonly ModelFamily[] = [
   {
     pattern: "resnet-N",
-    description: "Pre-activation residual network for small images, N = 6n + 2 layers, 16/32/64 channels",
+    description: "Pre-activation residual network for small images, N = 6n + 2 layers, 16/32/64 channels; of 9n + 2 " +
+      "layers (164, 1001, ...; or N-bottleneck) with bottlenecks. 50, 101 and 152 are ImageNet's, post-activation",
     scheme: "forward Euler",
-    examples: ["resnet-20", "resnet-32", "resnet-44", "resnet-56", "resnet-110"],
+    examples: ["resnet-20", "resnet-32", "resnet-44", "resnet-56", "resnet-110", "resnet-164", "resnet-50"],
   },
   {
     pattern: "lm-resnet-N",
-    description: "The same with the linear multi-step step; transition plain unless chosen",
+    description: "The same with the linear multi-step step, always pre-activation; transition plain unless chosen",
     scheme: "linear multi-step",
-    examples: ["lm-resnet-20", "lm-resnet-32", "lm-resnet-44", "lm-resnet-56", "lm-resnet-110"],
+    examples: ["lm-resnet-20", "lm-resnet-32", "lm-resnet-44", "lm-resnet-56", "lm-resnet-110", "lm-resnet-164"],
   },
   {
     pattern: "resnext-29-CxWd",
@@ -51,6 +46,36 @@ const FAMILIES: readonly ModelFamily[] = [
     scheme: "linear multi-step",
     examples: ["lm-resnext-29-8x64d", "lm-resnext-29-16x64d"],
   },
+  {
+    pattern: "resnext-50-CxWd",
+    description: "ResNeXt for ImageNet, of 50, 101 or 152 layers, post-activation",
+    scheme: "forward Euler",
+    examples: ["resnext-50-32x4d", "resnext-101-32x8d"],
+  },
+  {
+    pattern: "lm-resnext-50-CxWd",
+    description: "The same, pre-activation, with the linear multi-step step; transition plain unless chosen",
+    scheme: "linear multi-step",
+    examples: ["lm-resnext-50-32x4d"],
+  },
+  {
+    pattern: "polynet-KIND-N",
+    description: "resnet-N with PolyNet's modules: KIND is poly2, poly3, mpoly2 or 2way",
+    scheme: "poly-2",
+    examples: ["polynet-poly2-20"],
+  },
+  {
+    pattern: "revnet-N",
+    description: "resnet-N whose blocks step the halves of the channels in turn",
+    scheme: "reversible",
+    examples: ["revnet-20", "revnet-110"],
+  },
+  {
+    pattern: "fractalnet-N",
+    description: "resnet-N whose blocks are fractals of 1 to 4 columns, 2 unless chosen",
+    scheme: "fractal of 2 columns",
+    examples: ["fractalnet-20"],
+  },
 ];
 
 export function modelFamilies(): readonly ModelFamily[] {
@@ -62,84 +87,50 @@ export function modelFamilies(): readonly ModelFamily[] {
  * @throws {ModelError} for an unknown name or a choice that the network does not have.
  */
 export function findNetwork(spec: ModelSpec, choices: SchemeChoices = {}): ResidualNetwork {
-  const [, prefix = "", family = "", rest = ""] = /^(lm-)?(resnet|resnext-29)-(.+)$/.exec(spec.name) ?? [];
-  const multistep = prefix === "lm-";
-  if (!multistep && spec.transition) {
+  const named = networkNamed(spec.name);
+  if (!named) {
+    throw new ModelError(`Cannot find model "${spec.name}": there are ${FAMILIES.map((f) => f.pattern).join(", ")}`);
+  }
+  const schemeName = chosenScheme(spec, named);
+  requireOptionsOf(spec, schemeName);
+  const activation = spec.activation ?? named.activation(schemeName);
+  if (schemeName === "reversible" && activation === "post") {
     throw new ModelError(
-      `Cannot use transition "${spec.transition}" with "${spec.name}": it has no multi-step history`,
+      `Cannot build "${spec.name}" with activation "post": the ReLU after a step is not reversible; choose "pre"`,
     );
   }
-  const scheme = (transition: Transition): Scheme =>
-    multistep
-      ? linearMultistep({ transition: spec.transition ?? transition, decay: choices.decayMultistepCoefficients })
-      : forwardEuler;
-  switch (family) {
-    case "resnet":
-      return resnet(blocksOfDepth(spec.name, rest), scheme("plain"));
-    case "resnext-29":
-      return resnext(groupsAndWidth(spec.name, rest), multistep ? "pre" : "post", scheme("project_both"));
-    default:
-      throw new ModelError(`Cannot find model "${spec.name}": there are ${FAMILIES.map((f) => f.pattern).join(", ")}`);
-  }
+  const scheme = makeScheme(schemeName, {
+    transition: spec.transition ?? named.transition,
+    perChannelCoefficients: spec.perChannelCoefficients ?? false,
+    decayMultistepCoefficients: choices.decayMultistepCoefficients ?? true,
+    columns: spec.columns ?? 2,
+  });
+  const style = { activation, shortcut: spec.shortcut ?? named.shortcut(activation) };
+  return { stem: named.layout.stem, activation, scheme, stages: named.layout.stages(style) };
 }
 
-function resnet(blocks: number, scheme: Scheme): ResidualNetwork {
-  return {
-    stemChannels: 16,
-    activation: "pre",
-    scheme,
-    stages: [16, 32, 64].map((outputChannels, s) => ({
-      blocks,
-      outputChannels,
-      stride: s === 0 ? 1 : 2,
-      block: basicBlock,
-    })),
-  };
-}
-
-function resnext(
-  { groups, width }: { groups: number; width: number },
-  activation: Activation,
-  scheme: Scheme,
-): ResidualNetwork {
-  return {
-    stemChannels: 64,
-    activation,
-    scheme,
-    stages: [0, 1, 2].map((s) => ({
-      blocks: 3,
-      outputChannels: 256 * 2 ** s,
-      stride: s === 0 ? 1 : 2,
-      block: (graph, options) => {
-        const innerChannels = groups * width * 2 ** s;
-        return bottleneckBlock(graph, { ...options, innerChannels, groups, activation });
-      },
-    })),
-  };
-}
-
-function blocksOfDepth(name: string, text: string): number {
-  const prefix = name.startsWith("lm-") ? "lm-" : "";
-  const depth = /^[1-9]\d{0,4}$/.test(text) ? Number(text) : NaN;
-  const blocks = (depth - 2) / 6;
-  if (!Number.isInteger(blocks) || blocks < 1 || depth > MAX_DEPTH) {
+function chosenScheme({ name, scheme }: ModelSpec, named: NamedNetwork): SchemeName {
+  if (named.scheme && scheme && scheme !== named.scheme) {
     throw new ModelError(
-      `Cannot find model "${name}": N must be 6n + 2, from 8 to ${MAX_DEPTH}, for example ${prefix}resnet-20`,
+      `Cannot use scheme "${scheme}" with "${name}": the name says ${named.scheme}; choose a resnet or resnext`,
     );
   }
-  return blocks;
+  return named.scheme ?? scheme ?? "forward_euler";
 }
 
-function groupsAndWidth(name: string, text: string): { groups: number; width: number } {
-  const match = /^([1-9]\d{0,3})x([1-9]\d{0,3})d$/.exec(text);
-  const [groups, width] = match ? [Number(match[1]), Number(match[2])] : [NaN, NaN];
-  if (!match || groups * width * 4 > MAX_INNER_CHANNELS) {
+/** @throws {ModelError} for an option of another scheme. */
+function requireOptionsOf({ name, transition, perChannelCoefficients, columns }: ModelSpec, scheme: SchemeName): void {
+  if (transition && scheme !== "linear_multistep") {
+    throw new ModelError(`Cannot use transition "${transition}" with "${name}": it has no multi-step history`);
+  }
+  if (perChannelCoefficients && scheme !== "linear_multistep") {
+    throw new ModelError(`Cannot use per-channel coefficients with "${name}": it has no multi-step coefficients`);
+  }
+  if (columns === undefined) return;
+  if (scheme !== "fractal") throw new ModelError(`Cannot use ${columns} columns with "${name}": it is no fractal`);
+  if (!Number.isInteger(columns) || columns < 1 || columns > MAX_FRACTAL_COLUMNS) {
     throw new ModelError(
-      `Cannot find model "${name}": it ends in CxWd, C groups of width W with C x W at most ${
-        MAX_INNER_CHANNELS / 4
-      }, ` +
-        "for example 8x64d",
+      `Cannot build "${name}" with ${columns} columns: it must be an integer from 1 to ${MAX_FRACTAL_COLUMNS}`,
     );
   }
-  return { groups, width };
 }

@@ -8,10 +8,16 @@ export interface SchemeState {
   readonly history: readonly Tensor[];
 }
 
-/** How to step: a numerical method for u' = f(u), with step size absorbed into f. */
+/**
+ * How to step: a numerical method for u' = f(u), with step size absorbed into f. Where the shape changes, there is no
+ * f(f(u)) and no history of that shape: unless its docstring says otherwise, a scheme takes a step of forward Euler
+ * there, u_{n+1} = P(u_n) + f(u_n), and starts again.
+ */
 export interface Scheme {
   /** "forward Euler", "linear multi-step" */
   readonly name: string;
   init(u0: Tensor): SchemeState;
   step(graph: Graph, block: ResidualBlock, state: SchemeState): SchemeState;
+  /** What the network goes on with after the last step, where it is not the state's u. */
+  solution?(graph: Graph, state: SchemeState): Tensor;
 }

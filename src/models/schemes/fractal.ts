@@ -1,0 +1,56 @@
+import { combine, type Graph, type Tensor } from "../../gpu/mod.ts";
+import { type ResidualBlock, sameShapeTerm } from "../blocks/block.ts";
+import type { Scheme } from "./scheme.ts";
+
+/** More would take 2^columns - 1 terms a block. */
+export const MAX_FRACTAL_COLUMNS = 4;
+
+/**
+ * A fractal of `columns` columns a block, joined by the mean:
+ *
+ *   F_1(u) = T(u);  F_{c+1}(u) = (T(u) + F_c(F_c(u))) / 2
+ *
+ * where every T, 2^columns - 1 of them, is a term of the block with weights of its own. There is no identity, so no
+ * consistent scheme of u' = f(u) whatever T is; where T in column c is a step of size 2^(c-1) h (the deepest column's
+ * being h), the order is 1, the fractal of two columns resembling a Runge-Kutta scheme of two stages (Lu et al. 2018,
+ * section 2). A change of shape is made by the first T of each path, so no step of forward Euler is taken there.
+ *
+ * Larsson et al. 2017, "FractalNet: Ultra-Deep Neural Networks without Residuals", which joins all columns that end at
+ * one place with equal weights; here joins are nested, as the formula says.
+ */
+export function fractal(columns: number): Scheme {
+  return {
+    name: `fractal of ${columns} columns`,
+    init: (u0) => ({ u: u0, history: [] }),
+    step: (graph, block, { u }) => ({ u: new Fractal(graph, block).apply(u, columns), history: [] }),
+  };
+}
+
+/** The terms of one block, named by their column and their place in it: "column2.term0". */
+class Fractal {
+  readonly #graph: Graph;
+  readonly #block: ResidualBlock;
+  /** Of each column, and of joins. */
+  readonly #used: number[] = [];
+
+  constructor(graph: Graph, block: ResidualBlock) {
+    this.#graph = graph;
+    this.#block = block;
+  }
+
+  /** F_columns(u). */
+  apply(u: Tensor, columns: number): Tensor {
+    const short = this.#term(u, columns);
+    if (columns === 1) return short;
+    const long = this.apply(this.apply(u, columns - 1), columns - 1);
+    return combine(this.#graph, `${this.#block.name}.u`, [[1 / 2, short], [1 / 2, long]]);
+  }
+
+  #term(u: Tensor, column: number): Tensor {
+    const place = this.#used[column] ?? 0;
+    this.#used[column] = place + 1;
+    const { shape, term } = this.#block;
+    const own = place === 0 ? shape : sameShapeTerm(shape.outputChannels);
+    return term(`column${column}.term${place}`, own)(u);
+  }
+}
