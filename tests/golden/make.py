@@ -15,6 +15,7 @@ metadata has one entry, `about`: JSON with the versions and what the tensors do 
                            before each step. Weight decay applies to everything, k included
     final.<name>           (lm_ networks) after those steps, in f32: everything of one dimension, that is k, biases, BN
                            parameters and BN statistics
+- scheme_*.safetensors     a network of each further scheme (schemes.py has their layouts), the same tensors
 - python.safetensors       a file that Python's safetensors wrote, with every dtype that we read
 """
 
@@ -31,10 +32,10 @@ import torch
 from networks import assert_published_counts
 from operations import make_operations
 from safetensors.numpy import save_file
-from training import CASES, network_fixture
+from training import CASES, SCHEME_CASES, network_fixture
 
 FOLDER = Path(__file__).parent
-MAX_TOTAL_BYTES = 1_500_000
+MAX_TOTAL_BYTES = 2_100_000
 
 
 def write(name: str, arrays: dict[str, np.ndarray], about: dict[str, object]) -> None:
@@ -71,7 +72,7 @@ def main() -> None:
     assert_published_counts()
     cases = make_operations()
     write("operations", cases.arrays, {"options": cases.options})
-    for name, case in CASES.items():
+    for name, case in (CASES | SCHEME_CASES).items():
         write(name, *network_fixture(case))
     write_python_file()
     total = sum(path.stat().st_size for path in FOLDER.glob("*.safetensors"))

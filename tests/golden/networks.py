@@ -192,7 +192,7 @@ def parameter_count(shape: NetworkShape) -> int:
         return sum(parameter.numel() for parameter in Network(shape).parameters())
 
 
-def initialise(network: Network, generator: torch.Generator) -> None:
+def initialise(network: nn.Module, generator: torch.Generator) -> None:
     """The authors' initialisation of convolutions; the rest starts where a mistake shows.
 
     k spans more than the authors' -0.1 to 0, so that a wrong use of it changes the losses. BN starts away from scale 1,
@@ -218,7 +218,7 @@ def initialise(network: Network, generator: torch.Generator) -> None:
                 bound = 1 / math.sqrt(module.in_features)
                 uniform_(module.weight, -bound, bound)
                 uniform_(module.bias, -bound, bound)
-            elif isinstance(module, Block) and module.k is not None:
+            elif getattr(module, "k", None) is not None:
                 uniform_(module.k, -0.5, 0.5)
 
 

@@ -123,6 +123,59 @@ def add_elementwise(cases: Cases) -> None:
     )
 
 
+def add_max_pool2d(cases: Cases) -> None:
+    """The last case has ties: the gradient goes to the first of a window."""
+    for case, shape, kernel, stride, padding in [
+        ("3x3_stride2", (2, 6, 8, 7), 3, 2, 1),
+        ("2x2_stride2", (2, 4, 5, 6), 2, 2, 0),
+        ("3x3_stride1", (2, 5, 4, 5), 3, 1, 1),
+        ("ties", (2, 4, 7, 6), 3, 2, 1),
+    ]:
+        image = cases.integers(0, 2, *shape).double() if case == "ties" else cases.normal(*shape)
+        options = {"stride": stride, "padding": padding}
+        cases.add_differentiated(
+            f"max_pool2d_{case}",
+            {"input": image},
+            partial(functional.max_pool2d, kernel_size=kernel, **options),
+            kernel=kernel,
+            **options,
+        )
+
+
+def add_place_channels(cases: Cases) -> None:
+    """Channels of `input` put at `offset` among `channels`, of every stride-th pixel."""
+    for case, shape, channels, offset, stride in [
+        ("shortcut", (2, 6, 7, 6), 12, 0, 2),
+        ("widen", (2, 4, 3, 4), 12, 4, 1),
+        ("take", (2, 16, 4, 3), 6, -4, 1),
+    ]:
+
+        def place(image: Tensor) -> Tensor:
+            image = image[:, max(-offset, 0) :, ::stride, ::stride][:, : channels - max(offset, 0)]
+            before = max(offset, 0)
+            return functional.pad(image, (0, 0, 0, 0, before, channels - before - image.shape[1]))
+
+        options = {"channels": channels, "offset": offset, "stride": stride}
+        cases.add_differentiated(f"place_channels_{case}", {"input": cases.normal(*shape)}, place, **options)
+
+
+def add_channel_multistep(cases: Cases) -> None:
+    """The linear multi-step step with one k a channel, of 6 and of 8 channels."""
+    for case, shape in [("", (2, 6, 4, 5)), ("_quads", (2, 8, 4, 4))]:
+        cases.add_differentiated(
+            f"channel_multistep{case}",
+            {
+                "current": cases.normal(*shape),
+                "previous": cases.normal(*shape),
+                "increment": cases.normal(*shape),
+                "k": cases.uniform(-0.5, 0.5, shape[1]),
+            },
+            lambda current, previous, increment, k: (
+                (1 - k[:, None, None]) * current + k[:, None, None] * previous + increment
+            ),
+        )
+
+
 def add_head(cases: Cases) -> None:
     cases.add_differentiated("global_average_pool", {"input": cases.normal(3, 6, 4, 5)}, lambda x: x.mean(dim=(2, 3)))
     cases.add_differentiated(
@@ -246,6 +299,9 @@ def make_operations() -> Cases:
         add_sgd,
         add_random,
         add_decode_images,
+        add_max_pool2d,
+        add_place_channels,
+        add_channel_multistep,
     ):
         add(cases)
     return cases

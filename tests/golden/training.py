@@ -14,7 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from networks import Network, NetworkShape, initialise
-from torch import Tensor
+from schemes import SCHEMES, SchemeNetwork, SchemeShape
+from torch import Tensor, nn
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
@@ -35,10 +36,13 @@ GRADIENT_AGREEMENT = 5e-6
 
 @dataclass(frozen=True)
 class NetworkCase:
-    shape: NetworkShape
+    shape: NetworkShape | SchemeShape
     height: int
     width: int
     trains: bool
+
+    def build(self) -> nn.Module:
+        return SchemeNetwork(self.shape) if isinstance(self.shape, SchemeShape) else Network(self.shape)
 
 
 # As the full-size networks, but narrow and shallow. Both LM networks have stages with two LM steps in a row (the first
@@ -52,6 +56,15 @@ CASES = {
     "lm_resnext": NetworkCase(
         NetworkShape("bottleneck", 2, 8, (4, 8, 16), cardinality=2, transition="project_both"), 8, 6, trains=True
     ),
+}
+# Half the channels of a reversible network must fill quads; a fractal's block has seven terms.
+SCHEME_SHAPES = {scheme: SchemeShape(scheme) for scheme in SCHEMES}
+SCHEME_SHAPES |= {
+    "reversible": SchemeShape("reversible", widths=(8, 16)),
+    "fractal": SchemeShape("fractal", blocks=(1, 1)),
+}
+SCHEME_CASES = {
+    f"scheme_{scheme}": NetworkCase(shape, 6, 6, trains=False) for scheme, shape in SCHEME_SHAPES.items()
 }
 
 
@@ -72,14 +85,14 @@ def make_batches(height: int, width: int) -> Batches:
     return Batches(0.5 * patterns[labels] + noise, labels)
 
 
-def batch_loss(network: Network, batches: Batches, step: int) -> tuple[Tensor, Tensor]:
+def batch_loss(network: nn.Module, batches: Batches, step: int) -> tuple[Tensor, Tensor]:
     """The logits and the mean loss of the step's batch."""
     batch = step % BATCHES
     logits = network(batches.images[batch].to(network.head.linear.weight.dtype))
     return logits, functional.cross_entropy(logits, batches.labels[batch])
 
 
-def train(network: Network, batches: Batches) -> list[float]:
+def train(network: nn.Module, batches: Batches) -> list[float]:
     """The loss before each of the steps; trains `network` in place."""
     network.train()
     optimiser = torch.optim.SGD(network.parameters(), lr=LEARNING_RATE, momentum=MOMENTUM, weight_decay=WEIGHT_DECAY)
@@ -108,7 +121,7 @@ class ReluMargin(TorchFunctionMode):
         return function(*args, **(kwargs or {}))
 
 
-def perturbed(network: Network, seed: int) -> Network:
+def perturbed(network: nn.Module, seed: int) -> nn.Module:
     network = copy.deepcopy(network)
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
@@ -117,7 +130,7 @@ def perturbed(network: Network, seed: int) -> Network:
     return network
 
 
-def first_gradients(network: Network, batches: Batches) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+def first_gradients(network: nn.Module, batches: Batches) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
     """The logits, the loss and its gradients of the first batch in training mode; leaves `network` as it is."""
     network = copy.deepcopy(network).train()
     logits, loss = batch_loss(network, batches, 0)
@@ -130,7 +143,7 @@ def relative_error(value: Tensor, reference: Tensor) -> float:
     return ((value - reference).norm() / reference.norm()).item()
 
 
-def hangs_on_rounding(network: Network, batches: Batches, case: NetworkCase) -> bool:
+def hangs_on_rounding(network: nn.Module, batches: Batches, case: NetworkCase) -> bool:
     double = copy.deepcopy(network).double()
     try:
         with ReluMargin():
@@ -149,18 +162,18 @@ def hangs_on_rounding(network: Network, batches: Batches, case: NetworkCase) -> 
     return not np.allclose(runs, losses, rtol=LOSS_AGREEMENT, atol=0)
 
 
-def make_network(case: NetworkCase, batches: Batches) -> tuple[Network, int]:
+def make_network(case: NetworkCase, batches: Batches) -> tuple[nn.Module, int]:
     """A network in f32 whose run does not hang on rounding, and the seed it was initialised by."""
     seed = 0
     while True:
-        network = Network(case.shape)
+        network = case.build()
         initialise(network, torch.Generator().manual_seed(seed))
         if not hangs_on_rounding(network, batches, case):
             return network, seed
         seed += 1
 
 
-def tensors_of(network: Network) -> dict[str, Tensor]:
+def tensors_of(network: nn.Module) -> dict[str, Tensor]:
     """Copies of the parameters and the BN statistics."""
     state = network.state_dict()
     return {name: value.clone() for name, value in state.items() if not name.endswith("num_batches_tracked")}

@@ -1,4 +1,5 @@
 /** The references against PyTorch: both are in double precision, so they agree to rounding. */
+import { networkNames, schemeNames } from "../support/golden_network.ts";
 import { assert, assertEquals } from "@std/assert";
 import { assertClose, type GoldenTensor, loadGolden } from "../support/golden.ts";
 import * as batchNorm from "./batch_norm.ts";
@@ -176,7 +177,7 @@ for (const name of golden.cases("decode_images")) {
 }
 
 Deno.test("loadGolden() finds in every network's fixture a gradient for each of its parameters", async () => {
-  for (const name of ["resnet", "lm_resnet", "resnext", "lm_resnext"] as const) {
+  for (const name of [...networkNames, ...schemeNames]) {
     const network = await loadGolden(name);
     const gradients = network.under("gradient.");
     const parameters = [...network.under("initial.")].filter(([key]) => !key.includes(".running_"));

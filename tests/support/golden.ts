@@ -1,5 +1,6 @@
 /** The fixtures that `tests/golden/make.py` makes with PyTorch; it says what they hold. */
 import { assert } from "@std/assert";
+import type { SchemeName } from "../../src/models/mod.ts";
 import { readSafetensors, type SafetensorsFile } from "../../src/models/checkpoints/safetensors.ts";
 
 export interface GoldenTensor {
@@ -54,7 +55,7 @@ export class Golden {
   }
 }
 
-export type GoldenName = "operations" | "resnet" | "lm_resnet" | "resnext" | "lm_resnext";
+export type GoldenName = "operations" | "resnet" | "lm_resnet" | "resnext" | "lm_resnext" | `scheme_${SchemeName}`;
 
 export async function loadGolden(name: GoldenName): Promise<Golden> {
   const bytes = await Deno.readFile(new URL(`../golden/${name}.safetensors`, import.meta.url));

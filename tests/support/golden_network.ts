@@ -16,7 +16,8 @@ import { bottleneckBlock } from "../../src/models/blocks/bottleneck.ts";
 import { recordResidualNetwork, type ResidualNetwork } from "../../src/models/networks/residual_network.ts";
 import { forwardEuler } from "../../src/models/schemes/forward_euler.ts";
 import { linearMultistep } from "../../src/models/schemes/linear_multistep.ts";
-import type { Transition } from "../../src/models/mod.ts";
+import { makeScheme } from "../../src/models/schemes/registry.ts";
+import type { SchemeName, Transition } from "../../src/models/mod.ts";
 import { type Golden, type GoldenTensor, nchwToNhwc } from "./golden.ts";
 
 /** As tests/golden/networks.py describes a network. */
@@ -31,6 +32,30 @@ export interface NetworkShape {
   readonly classes: number;
 }
 
+/** As tests/golden/schemes.py describes one. */
+export interface SchemeShape {
+  readonly scheme: SchemeName;
+  readonly widths: readonly number[];
+  readonly blocks: readonly number[];
+  readonly classes: number;
+}
+
+/** The names of the fixtures of networks. */
+export const networkNames = ["resnet", "lm_resnet", "resnext", "lm_resnext"] as const;
+export const schemeNames = [
+  "scheme_linear_multistep",
+  "scheme_midpoint",
+  "scheme_leapfrog",
+  "scheme_momentum",
+  "scheme_rk4",
+  "scheme_poly_2",
+  "scheme_poly_3",
+  "scheme_mpoly_2",
+  "scheme_two_way",
+  "scheme_fractal",
+  "scheme_reversible",
+] as const;
+
 export interface TrainingOptions {
   readonly learningRate: number;
   readonly momentum: number;
@@ -39,11 +64,34 @@ export interface TrainingOptions {
   readonly precision?: Precision;
 }
 
-export function shapeOf(golden: Golden): NetworkShape {
-  return golden.about.network as NetworkShape;
+export function shapeOf(golden: Golden): NetworkShape | SchemeShape {
+  return golden.about.network as NetworkShape | SchemeShape;
 }
 
-export function networkOf(shape: NetworkShape): ResidualNetwork {
+export function networkOf(shape: NetworkShape | SchemeShape): ResidualNetwork {
+  return "scheme" in shape ? schemeNetworkOf(shape) : residualNetworkOf(shape);
+}
+
+function schemeNetworkOf({ scheme, widths, blocks }: SchemeShape): ResidualNetwork {
+  return {
+    stem: { kind: "small", channels: widths[0] },
+    activation: "pre",
+    scheme: makeScheme(scheme, {
+      transition: "plain",
+      perChannelCoefficients: true,
+      decayMultistepCoefficients: true,
+      columns: 3,
+    }),
+    stages: widths.map((outputChannels, s) => ({
+      blocks: blocks[s],
+      outputChannels,
+      stride: s === 0 ? 1 : 2,
+      block: (graph, options) => basicBlock(graph, { ...options, activation: "pre" }),
+    })),
+  };
+}
+
+function residualNetworkOf(shape: NetworkShape): ResidualNetwork {
   const { activation, cardinality, transition } = shape;
   return {
     stem: { kind: "small", channels: shape.stem_width },
@@ -88,7 +136,7 @@ export interface TrainingGraph {
 
 /** A step on images given as a source: forward, backward, update. */
 export function trainingGraph(
-  shape: NetworkShape,
+  shape: NetworkShape | SchemeShape,
   imageShape: readonly number[],
   options: TrainingOptions,
 ): TrainingGraph {
