@@ -12,7 +12,9 @@ import {
   linear,
   linearCombination,
   lmStep,
+  maxPool2d,
   ONE,
+  placeChannels,
   type Precision,
   relu,
   residualAdd,
@@ -178,6 +180,36 @@ testDifferentiated("lmStep() and its gradients match PyTorch", {
   parameters: { k: "k" },
   record: (graph, [u, previous, f]) => lmStep(graph, "u", { u, previous, f, k: coefficient(graph, "k") }),
 });
+
+for (const name of golden.cases("channel_multistep")) {
+  testDifferentiated(`lmStep() and its gradients match PyTorch with one k a channel: ${name}`, {
+    name,
+    sources: ["current", "previous", "increment"],
+    parameters: { k: "k" },
+    record(graph, [u, previous, f]) {
+      const k = graph.parameter("k", [u.shape[3]], { initializer: { kind: "constant", value: 0 } });
+      return lmStep(graph, "u", { u, previous, f, k });
+    },
+  });
+}
+
+for (const name of golden.cases("max_pool2d")) {
+  const { kernel, stride, padding } = golden.options(name);
+  testDifferentiated(`maxPool2d() and its gradient match PyTorch: ${name}`, {
+    name,
+    sources: ["input"],
+    record: (graph, [x]) => maxPool2d(graph, x, { name: "pool", kernel, stride, padding }),
+  });
+}
+
+for (const name of golden.cases("place_channels")) {
+  const { channels, offset, stride } = golden.options(name);
+  testDifferentiated(`placeChannels() and its gradient match PyTorch: ${name}`, {
+    name,
+    sources: ["input"],
+    record: (graph, [x]) => placeChannels(graph, x, { name: "placed", channels, offset, stride }),
+  });
+}
 
 testDifferentiated("residualAdd() and its gradients match PyTorch", {
   name: "residual_add",
@@ -503,6 +535,32 @@ Deno.test("batchNorm() says that its input must be an image", () => {
   assertEquals(error.message, "Cannot record batch_norm: the input must be [N, H, W, C], got [2, 3]");
   assertEquals(error.operation, "batch_norm");
   assertEquals(graph.parameters, []);
+});
+
+Deno.test("maxPool2d() and placeChannels() say what does not fit", () => {
+  const graph = new Graph({ training: true });
+  const x = graph.source("x", [1, 4, 5, 8]);
+  const pool = { name: "pool", kernel: 3, stride: 2, padding: 1 };
+  const placed = { name: "placed", channels: 8 };
+  const cases: readonly (readonly [() => Tensor, string])[] = [
+    [() => maxPool2d(graph, graph.source("m", [1, 4]), pool), "the input must be [N, H, W, C], got [1, 4]"],
+    [() => maxPool2d(graph, x, { ...pool, stride: 0 }), "stride must be an integer of at least 1, got 0"],
+    [
+      () => maxPool2d(graph, x, { ...pool, padding: 2 }),
+      "padding must be an integer from 0 to half the kernel of 3, got 2",
+    ],
+    [
+      () => maxPool2d(graph, x, { ...pool, kernel: 5, padding: 0 }),
+      "a 5x5 window does not fit 4x5 with padding 0",
+    ],
+    [() => placeChannels(graph, graph.source("m", [1, 4]), placed), "the input must be [N, H, W, C], got [1, 4]"],
+    [() => placeChannels(graph, x, { ...placed, offset: 2 }), "offset must be a multiple of 4, got 2"],
+    [() => placeChannels(graph, x, { ...placed, channels: 0 }), "channels must be an integer of at least 1, got 0"],
+  ];
+  for (const [record, detail] of cases) {
+    const { message } = assertThrows(record, ShapeError);
+    assert(message.endsWith(`: ${detail}`), message);
+  }
 });
 
 Deno.test("linearCombination() says which shapes differ", () => {

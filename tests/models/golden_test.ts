@@ -37,8 +37,10 @@ async function inferenceLogits(
 }
 
 for (const name of [...networkNames, ...schemeNames]) {
-  for (const software of [true, false]) {
-    const form = software ? "barrier-free tiles" : "GPU tiles";
+  // The forms of a convolution are the networks' to check; schemes are checked in the adapter's own.
+  const forms = name.startsWith("scheme_") ? [undefined] : [true, false];
+  for (const software of forms) {
+    const form = software === undefined ? "the adapter's form" : software ? "barrier-free tiles" : "GPU tiles";
     Deno.test(`recordResidualNetwork() infers as PyTorch does: ${name}, ${form}`, async () => {
       const golden = await loadGolden(name);
       const [{ images }] = batchesOf(golden);
@@ -52,7 +54,7 @@ for (const name of [...networkNames, ...schemeNames]) {
   }
 }
 
-async function checkTraining(golden: Golden, software: boolean): Promise<void> {
+async function checkTraining(golden: Golden, software?: boolean): Promise<void> {
   const batches = batchesOf(golden);
   const trains = golden.about.learningRate !== undefined;
   const options = trains
@@ -86,7 +88,7 @@ async function checkTraining(golden: Golden, software: boolean): Promise<void> {
     }
     if (!trains) {
       for (let repeat = 0; repeat < 5; repeat++) losses.push(await step(0));
-      assert(losses[5] < 0.95 * losses[0], `the loss does not fall: ${losses}`);
+      assert(losses.every((loss, i) => i === 0 || loss < losses[i - 1]), `the loss does not fall: ${losses}`);
       return;
     }
 

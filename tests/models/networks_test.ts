@@ -1,6 +1,13 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { Graph } from "../../src/gpu/mod.ts";
-import { buildNetwork, describeModel, ModelError, modelFamilies, type ModelSpec } from "../../src/models/mod.ts";
+import {
+  buildNetwork,
+  describeModel,
+  ModelError,
+  modelFamilies,
+  type ModelSpec,
+  schemeNames,
+} from "../../src/models/mod.ts";
 
 const input = { height: 32, width: 32, channels: 3 };
 
@@ -48,6 +55,79 @@ Deno.test("describeModel() counts the scalars and history projections of the tra
       name: "lm-resnext-29-8x64d",
     }),
   );
+});
+
+/** PAPER.md, section 7, and torchvision's ResNeXt-50. */
+const imageNet: readonly (readonly [ModelSpec, number])[] = [
+  [{ name: "resnet-50" }, 25_557_032],
+  [{ name: "resnet-101" }, 44_549_160],
+  [{ name: "resnet-152" }, 60_192_808],
+  [{ name: "resnet-50", activation: "pre" }, 25_549_480],
+  [{ name: "resnet-101", activation: "pre" }, 44_541_608],
+  [{ name: "resnet-152", activation: "pre" }, 60_185_256],
+  // A scalar for each block but the first of the four stages.
+  [{ name: "lm-resnet-50" }, 25_549_480 + 16 - 4],
+  [{ name: "lm-resnet-101" }, 44_541_608 + 33 - 4],
+  [{ name: "lm-resnet-152" }, 60_185_256 + 50 - 4],
+  [{ name: "resnext-50-32x4d" }, 25_028_904],
+  [{ name: "resnext-101-32x8d" }, 88_791_336],
+  [{ name: "lm-resnext-50-32x4d", activation: "post" }, 25_028_904 + 12],
+];
+
+Deno.test("describeModel() counts the parameters of ImageNet's networks", () => {
+  for (const [spec, parameters] of imageNet) {
+    const description = describeModel(spec, { height: 224, width: 224, channels: 3 }, 1000);
+    assertEquals(description.parameters, parameters, JSON.stringify(spec));
+    assertEquals(description.layers.find(({ name }) => name === "stem.pool")?.outputShape, [56, 56, 64]);
+    const last = description.layers.find(({ name }) => name === "stage4.block0.u");
+    assertEquals(last?.outputShape, [7, 7, 2048]);
+  }
+});
+
+Deno.test("describeModel() counts option A shortcuts, bottlenecks and pre-activation ResNeXt as the paper does", () => {
+  for (const depth of [20, 32, 44, 56, 110]) {
+    const n = (depth - 2) / 6;
+    assertEquals(count({ name: `resnet-${depth}`, shortcut: "zero_pad" }), 97_216 * n - 21_926);
+    assertEquals(count({ name: `lm-resnet-${depth}`, shortcut: "zero_pad" }), 97_216 * n - 21_926 + 3 * n - 3);
+  }
+  assertEquals(count({ name: "resnet-164" }), 1_703_674);
+  assertEquals(count({ name: "lm-resnet-164" }), 1_703_725);
+  assertEquals(count({ name: "resnet-164" }, 100), 1_703_674 + 23_130);
+  assertEquals(count({ name: "resnet-164-bottleneck" }), 1_703_674);
+  assertEquals(count({ name: "resnet-110-bottleneck" }), 92_736 * 12 + 34_426);
+  assertEquals(count({ name: "resnet-50-basic" }), 97_216 * 8 - 19_270);
+  assertEquals(count({ name: "resnext-29-8x64d", activation: "pre" }), 34_424_778);
+  assertEquals(count({ name: "resnext-29-16x64d", activation: "pre" }), 68_153_290);
+});
+
+Deno.test("describeModel() counts what a scheme adds: terms of their own, scalars, nothing for shared weights", () => {
+  const plain = count({ name: "resnet-20" });
+  for (const scheme of ["midpoint", "leapfrog", "rk4", "momentum", "poly_2", "poly_3"] as const) {
+    assertEquals(count({ name: "resnet-20", scheme }), plain, scheme);
+  }
+  const own = [16, 32, 64].map((channels) => 2 * (2 * channels + 9 * channels * channels));
+  const second = 3 * own[0] + 2 * own[1] + 2 * own[2];
+  assertEquals(count({ name: "polynet-mpoly2-20" }), plain + second);
+  assertEquals(count({ name: "polynet-2way-20" }), plain + second);
+  assertEquals(count({ name: "polynet-poly2-20" }), plain);
+  assertEquals(count({ name: "lm-resnet-20", perChannelCoefficients: true }), plain + 2 * (16 + 32 + 64));
+  assertEquals(count({ name: "resnet-20", scheme: "linear_multistep" }), count({ name: "lm-resnet-20" }));
+});
+
+Deno.test("buildNetwork() steps any network by any scheme", () => {
+  for (const scheme of schemeNames) {
+    for (const name of ["resnet-14", "resnet-20-bottleneck", "resnext-29-8x16d"]) {
+      for (const activation of ["pre", "post"] as const) {
+        if (scheme === "reversible" && activation === "post") continue;
+        for (const shortcut of ["projection", "bare_projection", "zero_pad"] as const) {
+          const graph = new Graph({ training: true });
+          const images = graph.source("images", [1, 32, 32, 3]);
+          const logits = buildNetwork(graph, { name, scheme, activation, shortcut }, images, { classes: 10 });
+          assertEquals(logits.shape, [1, 10], `${name} by ${scheme}`);
+        }
+      }
+    }
+  }
 });
 
 Deno.test("describeModel() counts the multiply-adds of resnet-20 on 32x32 images", () => {
@@ -118,23 +198,55 @@ Deno.test("buildNetwork() gives a k to every block with a history, and decays it
 });
 
 const depthError = (name: string) =>
-  `Cannot find model "${name}": N must be 6n + 2, from 8 to 1202, for example ${
-    name.startsWith("lm-") ? "lm-" : ""
-  }resnet-20`;
-const patterns = "resnet-N, lm-resnet-N, resnext-29-CxWd, lm-resnext-29-CxWd";
+  `Cannot find model "${name}": N must be 6n + 2 (basic blocks) or 9n + 2 (bottlenecks), from 8 to 1202, or 50, 101, ` +
+  `152, for example ${name.slice(0, name.lastIndexOf("net-"))}net-20`;
+const patterns = modelFamilies().map(({ pattern }) => pattern).join(", ");
 const widthError = (name: string) =>
   `Cannot find model "${name}": it ends in CxWd, C groups of width W with C x W at most 2048, for example 8x64d`;
 
 const badSpecs: readonly (readonly [ModelSpec, string])[] = [
+  ...["resnet-20-bottleneck-basic", "resnet-164-wide", "revnet-21", "resnet-32-bottleneck", "resnet-29-basic"]
+    .map((name) => [{ name }, depthError(name)] as const),
   ...["resnet-21", "lm-resnet-21", "resnet-2", "resnet-0", "resnet-1208", "resnet-020", "resnet-20x", "resnet-1e3"]
     .map((name) => [{ name }, depthError(name)] as const),
   ...["resnext-29-8x64", "resnext-29-0x64d", "lm-resnext-29-64x64d", "resnext-29-8x-64d"]
     .map((name) => [{ name }, widthError(name)] as const),
-  ...["", "vgg-16", "resnet", "resnext-50-8x64d", "lm-lm-resnet-20", " resnet-20", "LM-ResNet-20"]
+  ...[
+    "",
+    "vgg-16",
+    "resnet",
+    "resnext-30-8x64d",
+    "resnext-50",
+    "polynet-poly4-20",
+    "lm-lm-resnet-20",
+    " resnet-20",
+    "LM-ResNet-20",
+  ]
     .map((name) => [{ name }, `Cannot find model "${name}": there are ${patterns}`] as const),
   [
     { name: "resnet-20", transition: "plain" },
     'Cannot use transition "plain" with "resnet-20": it has no multi-step history',
+  ],
+  [
+    { name: "lm-resnet-20", scheme: "rk4" },
+    'Cannot use scheme "rk4" with "lm-resnet-20": the name says linear_multistep; choose a resnet or resnext',
+  ],
+  [
+    { name: "resnet-20", perChannelCoefficients: true },
+    'Cannot use per-channel coefficients with "resnet-20": it has no multi-step coefficients',
+  ],
+  [{ name: "resnet-20", columns: 3 }, 'Cannot use 3 columns with "resnet-20": it is no fractal'],
+  [
+    { name: "fractalnet-20", columns: 5 },
+    'Cannot build "fractalnet-20" with 5 columns: it must be an integer from 1 to 4',
+  ],
+  [
+    { name: "revnet-20", activation: "post" },
+    'Cannot build "revnet-20" with activation "post": the ReLU after a step is not reversible; choose "pre"',
+  ],
+  [
+    { name: "resnext-29-64x1d", scheme: "reversible", activation: "pre" },
+    'Cannot build "stage1.block1" with 128 channels: its 64 groups must divide the 32 channels of the 3x3 convolution',
   ],
 ];
 

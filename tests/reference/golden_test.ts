@@ -1,13 +1,15 @@
 /** The references against PyTorch: both are in double precision, so they agree to rounding. */
-import { networkNames, schemeNames } from "../support/golden_network.ts";
 import { assert, assertEquals } from "@std/assert";
 import { assertClose, type GoldenTensor, loadGolden } from "../support/golden.ts";
+import { networkNames, schemeNames } from "../support/golden_network.ts";
 import * as batchNorm from "./batch_norm.ts";
 import * as conv2d from "./conv2d.ts";
 import { decodeImages } from "./decode_images.ts";
 import { globalAveragePool, globalAveragePoolBackward } from "./global_average_pool.ts";
 import { linear, linearBackward } from "./linear.ts";
 import { linearMultistep, linearMultistepBackward, residualAdd } from "./linear_combination.ts";
+import { maxPool2d, maxPool2dBackward } from "./max_pool2d.ts";
+import { placeChannels, placeChannelsBackward } from "./place_channels.ts";
 import { pcg4d } from "./random.ts";
 import { relu, reluBackward } from "./relu.ts";
 import { type SgdState, sgdStep } from "./sgd.ts";
@@ -112,6 +114,28 @@ Deno.test("reference globalAveragePool() agrees with PyTorch", () => {
   const dInput = globalAveragePoolBackward(shape, golden.data("global_average_pool.dOutput"));
   assertMatches(dInput, golden.nhwc("global_average_pool.dInput"), "dInput");
 });
+
+for (const name of golden.cases("max_pool2d")) {
+  Deno.test(`reference maxPool2d() agrees with PyTorch: ${name}`, () => {
+    const { shape: [batch, height, width, channels], data } = golden.nhwc(`${name}.input`);
+    const { kernel, stride, padding } = golden.options(name);
+    const shape = { batch, height, width, channels, kernel, stride, padding };
+    assertMatches(maxPool2d(shape, data), golden.nhwc(`${name}.output`), "output");
+    const dInput = maxPool2dBackward(shape, data, golden.nhwc(`${name}.dOutput`).data);
+    assertMatches(dInput, golden.nhwc(`${name}.dInput`), "dInput");
+  });
+}
+
+for (const name of golden.cases("place_channels")) {
+  Deno.test(`reference placeChannels() agrees with PyTorch: ${name}`, () => {
+    const { shape: [batch, height, width, inputChannels], data } = golden.nhwc(`${name}.input`);
+    const { channels, offset, stride } = golden.options(name);
+    const placement = { batch, height, width, inputChannels, channels, offset, stride };
+    assertMatches(placeChannels(placement, data), golden.nhwc(`${name}.output`), "output");
+    const dInput = placeChannelsBackward(placement, golden.nhwc(`${name}.dOutput`).data);
+    assertMatches(dInput, golden.nhwc(`${name}.dInput`), "dInput");
+  });
+}
 
 Deno.test("reference linear() agrees with PyTorch", () => {
   const [input, weight] = [golden.tensor("linear.input"), golden.tensor("linear.weight")];

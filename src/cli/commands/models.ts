@@ -7,12 +7,12 @@ import {
   PrecisionSchema,
   type TrainingMemory,
   TrainingMemorySchema,
-  TransitionSchema,
 } from "../../gen/mod.ts";
 import { defineClientCommand, defineGroup } from "../command.ts";
 import { enumChoice } from "../enum_choice.ts";
 import { CommandError } from "../errors.ts";
 import { formatBytes, formatCount, formatShape } from "../format.ts";
+import { modelOptions, modelSpec } from "../model_options.ts";
 import { optional } from "../options.ts";
 import { messageToJson } from "../proto_json.ts";
 import { formatFields, formatTable } from "../table.ts";
@@ -42,15 +42,12 @@ const describeCommand = defineClientCommand({
     dataset: optional(text("NAME"), "What it is trained on, in place of --image and --classes"),
     "batch-size": optional(integer("N", { minimum: 1 }), "Also shows the memory of training with batches of this size"),
     precision: optional(enumChoice(PrecisionSchema), "Of that training (default: f32)"),
-    transition: optional(
-      enumChoice(TransitionSchema),
-      "How a multi-step network begins a stage (default: the family's)",
-    ),
+    ...modelOptions,
   },
   positionals: { placeholder: "NAME", minimum: 1, maximum: 1 },
   async run({ values, positionals }, { connection, output }) {
     const { model, trainingMemory: memory } = await connection.catalog.describeModel({
-      model: { name: positionals[0], transition: values.transition },
+      model: modelSpec(positionals[0], values),
       input: values.image,
       classes: values.classes,
       dataset: values.dataset,

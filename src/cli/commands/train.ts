@@ -1,10 +1,11 @@
 /** `train` starts a run and shows it. */
 import type { MessageInitShape } from "@bufbuild/protobuf";
-import { PrecisionSchema, type TrainingConfigSchema, TransitionSchema } from "../../gen/mod.ts";
+import { PrecisionSchema, type TrainingConfigSchema } from "../../gen/mod.ts";
 import { type ClientSession, defineClientCommand } from "../command.ts";
 import { enumChoice } from "../enum_choice.ts";
 import { CommandError } from "../errors.ts";
 import { startRun } from "../follow_run.ts";
+import { modelOptions, modelSpec } from "../model_options.ts";
 import { flag, optional, type OptionValues, required } from "../options.ts";
 import { runSummaryJson, runSummaryLine } from "../run_view.ts";
 import { showRun } from "../show_run.ts";
@@ -30,7 +31,7 @@ const options = {
   "label-smoothing": optional(decimal("X", { below: 1 }), "Of the loss (default: 0)"),
   "crop-padding": optional(integer("N"), "Pixels of padding before the random crop (default: the data set's)"),
   "horizontal-flip": optional(trueOrFalse(), "Mirror half of the images (default: the data set's)"),
-  transition: optional(enumChoice(TransitionSchema), "How a multi-step network begins a stage (default: the family's)"),
+  ...modelOptions,
   precision: optional(enumChoice(PrecisionSchema), "Of the arithmetic (default: f32)"),
   "evaluate-every": optional(integer("N"), "Evaluate after every N epochs; 0: only after the last (default: 1)"),
   detach: flag("Print the run's name and leave it to itself"),
@@ -51,7 +52,7 @@ export const trainCommand = defineClientCommand({
 
 function trainingConfig(values: OptionValues<typeof options>): MessageInitShape<typeof TrainingConfigSchema> {
   return {
-    model: { name: values.model, transition: values.transition },
+    model: modelSpec(values.model, values),
     dataset: values.dataset,
     epochs: values.epochs,
     batchSize: values["batch-size"],

@@ -69,20 +69,20 @@ export function lmStep(
   ]);
 }
 
-class LinearCombination implements EpilogueOperation {
+export class LinearCombination implements EpilogueOperation {
   readonly kind = "linear_combination";
   readonly description: string;
   readonly inputs: readonly Tensor[];
   readonly parameters: readonly Tensor[];
   readonly outputs: readonly Tensor[];
   readonly #graph: Graph;
-  readonly #terms: readonly Term[];
+  readonly terms: readonly Term[];
   /** The convolution's output that `fuse` took over. */
   #fused: Tensor | undefined;
 
   constructor(graph: Graph, terms: readonly Term[], output: Tensor) {
     this.#graph = graph;
-    this.#terms = terms;
+    this.terms = terms;
     this.inputs = terms.map(({ tensor }) => tensor);
     this.parameters = [...new Set(terms.flatMap(({ coefficient }) => coefficient.parameter ?? []))];
     this.outputs = [output];
@@ -94,19 +94,19 @@ class LinearCombination implements EpilogueOperation {
     return [elementwiseKernel({
       target: memory.target,
       label: this.kind,
-      title: `output = ${this.#terms.map((_, i) => `c${i} x${i}`).join(" + ")}`,
+      title: `output = ${this.terms.map((_, i) => `c${i} x${i}`).join(" + ")}`,
       batch: imageShape(output).batch,
       inputs: this.inputs.map((tensor) => memory.image(tensor)),
       output: memory.image(output),
       extra: this.#scalars(memory),
       prologue: this.#factors("c").map((value, i) => `let c${i} = ${value};`).join(" "),
-      expression: this.#terms.map((_, i) => `c${i} * x${i}`).join(" + "),
+      expression: this.terms.map((_, i) => `c${i} * x${i}`).join(" + "),
     })];
   }
 
   fuse(producer: Operation): Operation | undefined {
     this.#fused = producer.outputs[0];
-    return this.#terms.length > 1 ? fuseIntoConv2d(producer, this) : undefined;
+    return this.terms.length > 1 ? fuseIntoConv2d(producer, this) : undefined;
   }
 
   epilogue(memory: Lowering): BoundEpilogue {
@@ -128,7 +128,7 @@ class LinearCombination implements EpilogueOperation {
 
   /** The coefficients of a channel quad as WGSL expressions. */
   #factors(quad: string): string[] {
-    return this.#terms.map(({ coefficient: { constant, slope, parameter } }) => {
+    return this.terms.map(({ coefficient: { constant, slope, parameter } }) => {
       if (!parameter) return literal(constant);
       const k = `k${this.parameters.indexOf(parameter)}`;
       return `${literal(constant)} + ${literal(slope)} * ${isScalar(parameter) ? `${k}.x` : `${k}[${quad}]`}`;
@@ -153,9 +153,9 @@ class LinearCombination implements EpilogueOperation {
   backward(gradients: Backward): void {
     const dOutput = gradients.dOutput(this.outputs[0]);
     if (!dOutput) return;
-    for (const { tensor, coefficient } of this.#terms) gradients.accumulate(tensor, dOutput, coefficient);
+    for (const { tensor, coefficient } of this.terms) gradients.accumulate(tensor, dOutput, coefficient);
     for (const parameter of this.parameters) {
-      const terms = this.#terms.filter(({ coefficient }) => coefficient.parameter === parameter);
+      const terms = this.terms.filter(({ coefficient }) => coefficient.parameter === parameter);
       this.#graph.record(new CoefficientGradient(parameter, dOutput, terms));
     }
   }

@@ -53,7 +53,7 @@ interface Mapping {
   readonly shift: number;
 }
 
-class PlaceChannels implements Operation {
+export class PlaceChannels implements Operation {
   readonly kind = "place_channels";
   readonly description = "place_channels";
   readonly inputs: readonly Tensor[];

@@ -3,9 +3,9 @@ import type { MessageInitShape } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import type { CheckpointInfo, TrainingConfig } from "../../engine/mod.ts";
 import * as proto from "../../gen/mod.ts";
-import type { ModelSpec } from "../../models/mod.ts";
 import type { Run, RunEvent, RunEventBody, RunProgress } from "../runs/run.ts";
 import type { RunState } from "../runs/state.ts";
+import { toModelSpec } from "./model_spec.ts";
 
 const states: Readonly<Record<RunState, proto.RunState>> = {
   QUEUED: proto.RunState.QUEUED,
@@ -101,12 +101,6 @@ function toTrainingConfig(config: TrainingConfig): MessageInitShape<typeof proto
 }
 
 const precisions = { f32: proto.Precision.F32, mixed: proto.Precision.MIXED };
-
-const transitions = { plain: proto.Transition.PLAIN, project_both: proto.Transition.PROJECT_BOTH };
-
-function toModelSpec({ name, transition }: ModelSpec): MessageInitShape<typeof proto.ModelSpecSchema> {
-  return { name, transition: transition ? transitions[transition] : proto.Transition.UNSPECIFIED };
-}
 
 function optionalTime(time: number | undefined) {
   return time === undefined ? undefined : timestampFromMs(time);

@@ -2,21 +2,39 @@
 import { type ImageSize, MAX_IMAGE_SIDE } from "../../data/mod.ts";
 import * as proto from "../../gen/mod.ts";
 import type { ModelSpec } from "../../models/mod.ts";
+import { activations, schemes, shortcuts, transitions } from "../convert/model_spec.ts";
 import { InvalidFieldError } from "../errors.ts";
 import { checkEnum, checkInteger, checkName, checkPresent } from "./fields.ts";
 
-const transitions = {
-  [proto.Transition.UNSPECIFIED]: undefined,
-  [proto.Transition.PLAIN]: "plain",
-  [proto.Transition.PROJECT_BOTH]: "project_both",
-} as const;
-
 /** @throws {InvalidFieldError} */
 export function checkModelSpec(field: string, message: proto.ModelSpec | undefined): ModelSpec {
-  const { name, transition } = checkPresent(field, message, "set");
-  const allowed = "TRANSITION_PLAIN (1), TRANSITION_PROJECT_BOTH (2), or left out";
-  const checked = checkEnum(`${field}.transition`, transition, transitions, allowed);
-  return { name: checkName(`${field}.name`, name), ...(checked && { transition: checked }) };
+  const { name, perChannelCoefficients, columns, ...choices } = checkPresent(field, message, "set");
+  const transition = checkChoice(`${field}.transition`, choices.transition, transitions);
+  const scheme = checkChoice(`${field}.scheme`, choices.scheme, schemes);
+  const activation = checkChoice(`${field}.activation`, choices.activation, activations);
+  const shortcut = checkChoice(`${field}.shortcut`, choices.shortcut, shortcuts);
+  return {
+    name: checkName(`${field}.name`, name),
+    ...(transition && { transition }),
+    ...(scheme && { scheme }),
+    ...(activation && { activation }),
+    ...(shortcut && { shortcut }),
+    ...(perChannelCoefficients && { perChannelCoefficients }),
+    ...(columns > 0 && { columns }),
+  };
+}
+
+/** The word for an enum's number; undefined where it was left out. */
+function checkChoice<T extends string>(
+  field: string,
+  value: number,
+  numbers: Readonly<Record<T, number>>,
+): T | undefined {
+  const words = Object.keys(numbers) as T[];
+  const prefix = field.slice(field.lastIndexOf(".") + 1);
+  const allowed = words.map((word) => `${prefix}_${word}`.toUpperCase() + ` (${numbers[word]})`);
+  const table = Object.fromEntries(words.map((word) => [numbers[word], word]));
+  return checkEnum<T | undefined>(field, value, { ...table, 0: undefined }, [...allowed, "or left out"].join(", "));
 }
 
 type SizeFields = Pick<proto.ImageShape, "height" | "width" | "channels">;

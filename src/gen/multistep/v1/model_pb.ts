@@ -10,7 +10,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file multistep/v1/model.proto.
  */
 export const file_multistep_v1_model: GenFile = /*@__PURE__*/
-  fileDesc("ChhtdWx0aXN0ZXAvdjEvbW9kZWwucHJvdG8SDG11bHRpc3RlcC52MSJHCglNb2RlbFNwZWMSDAoEbmFtZRgBIAEoCRIsCgp0cmFuc2l0aW9uGAIgASgOMhgubXVsdGlzdGVwLnYxLlRyYW5zaXRpb24iVQoLTW9kZWxGYW1pbHkSDwoHcGF0dGVybhgBIAEoCRITCgtkZXNjcmlwdGlvbhgCIAEoCRIOCgZzY2hlbWUYAyABKAkSEAoIZXhhbXBsZXMYBCADKAkixQEKEE1vZGVsRGVzY3JpcHRpb24SDAoEbmFtZRgBIAEoCRIOCgZzY2hlbWUYAiABKAkSJwoFaW5wdXQYAyABKAsyGC5tdWx0aXN0ZXAudjEuSW1hZ2VTaGFwZRIPCgdjbGFzc2VzGAQgASgNEhIKCnBhcmFtZXRlcnMYBSABKAQSFQoNbXVsdGlwbHlfYWRkcxgGIAEoBBIuCgZsYXllcnMYByADKAsyHi5tdWx0aXN0ZXAudjEuTGF5ZXJEZXNjcmlwdGlvbiJvChBMYXllckRlc2NyaXB0aW9uEgwKBG5hbWUYASABKAkSDAoEa2luZBgCIAEoCRIUCgxvdXRwdXRfc2hhcGUYAyADKA0SEgoKcGFyYW1ldGVycxgEIAEoBBIVCg1tdWx0aXBseV9hZGRzGAUgASgEIj0KCkltYWdlU2hhcGUSDgoGaGVpZ2h0GAEgASgNEg0KBXdpZHRoGAIgASgNEhAKCGNoYW5uZWxzGAMgASgNKlsKClRyYW5zaXRpb24SGgoWVFJBTlNJVElPTl9VTlNQRUNJRklFRBAAEhQKEFRSQU5TSVRJT05fUExBSU4QARIbChdUUkFOU0lUSU9OX1BST0pFQ1RfQk9USBACYgZwcm90bzM");
+  fileDesc("ChhtdWx0aXN0ZXAvdjEvbW9kZWwucHJvdG8SDG11bHRpc3RlcC52MSL4AQoJTW9kZWxTcGVjEgwKBG5hbWUYASABKAkSLAoKdHJhbnNpdGlvbhgCIAEoDjIYLm11bHRpc3RlcC52MS5UcmFuc2l0aW9uEiQKBnNjaGVtZRgDIAEoDjIULm11bHRpc3RlcC52MS5TY2hlbWUSLAoKYWN0aXZhdGlvbhgEIAEoDjIYLm11bHRpc3RlcC52MS5BY3RpdmF0aW9uEigKCHNob3J0Y3V0GAUgASgOMhYubXVsdGlzdGVwLnYxLlNob3J0Y3V0EiAKGHBlcl9jaGFubmVsX2NvZWZmaWNpZW50cxgGIAEoCBIPCgdjb2x1bW5zGAcgASgNIlUKC01vZGVsRmFtaWx5Eg8KB3BhdHRlcm4YASABKAkSEwoLZGVzY3JpcHRpb24YAiABKAkSDgoGc2NoZW1lGAMgASgJEhAKCGV4YW1wbGVzGAQgAygJIsUBChBNb2RlbERlc2NyaXB0aW9uEgwKBG5hbWUYASABKAkSDgoGc2NoZW1lGAIgASgJEicKBWlucHV0GAMgASgLMhgubXVsdGlzdGVwLnYxLkltYWdlU2hhcGUSDwoHY2xhc3NlcxgEIAEoDRISCgpwYXJhbWV0ZXJzGAUgASgEEhUKDW11bHRpcGx5X2FkZHMYBiABKAQSLgoGbGF5ZXJzGAcgAygLMh4ubXVsdGlzdGVwLnYxLkxheWVyRGVzY3JpcHRpb24ibwoQTGF5ZXJEZXNjcmlwdGlvbhIMCgRuYW1lGAEgASgJEgwKBGtpbmQYAiABKAkSFAoMb3V0cHV0X3NoYXBlGAMgAygNEhIKCnBhcmFtZXRlcnMYBCABKAQSFQoNbXVsdGlwbHlfYWRkcxgFIAEoBCI9CgpJbWFnZVNoYXBlEg4KBmhlaWdodBgBIAEoDRINCgV3aWR0aBgCIAEoDRIQCghjaGFubmVscxgDIAEoDSqfAgoGU2NoZW1lEhYKElNDSEVNRV9VTlNQRUNJRklFRBAAEhgKFFNDSEVNRV9GT1JXQVJEX0VVTEVSEAESGwoXU0NIRU1FX0xJTkVBUl9NVUxUSVNURVAQAhITCg9TQ0hFTUVfTUlEUE9JTlQQAxITCg9TQ0hFTUVfTEVBUEZST0cQBBIOCgpTQ0hFTUVfUks0EAUSEwoPU0NIRU1FX01PTUVOVFVNEAYSEQoNU0NIRU1FX1BPTFlfMhAHEhEKDVNDSEVNRV9QT0xZXzMQCBISCg5TQ0hFTUVfTVBPTFlfMhAJEhIKDlNDSEVNRV9UV09fV0FZEAoSEgoOU0NIRU1FX0ZSQUNUQUwQCxIVChFTQ0hFTUVfUkVWRVJTSUJMRRAMKlEKCkFjdGl2YXRpb24SGgoWQUNUSVZBVElPTl9VTlNQRUNJRklFRBAAEhIKDkFDVElWQVRJT05fUFJFEAESEwoPQUNUSVZBVElPTl9QT1NUEAIqcgoIU2hvcnRjdXQSGAoUU0hPUlRDVVRfVU5TUEVDSUZJRUQQABIXChNTSE9SVENVVF9QUk9KRUNUSU9OEAESHAoYU0hPUlRDVVRfQkFSRV9QUk9KRUNUSU9OEAISFQoRU0hPUlRDVVRfWkVST19QQUQQAypbCgpUcmFuc2l0aW9uEhoKFlRSQU5TSVRJT05fVU5TUEVDSUZJRUQQABIUChBUUkFOU0lUSU9OX1BMQUlOEAESGwoXVFJBTlNJVElPTl9QUk9KRUNUX0JPVEgQAmIGcHJvdG8z");
 
 /**
  * A network of the zoo, and the choices it leaves open.
@@ -31,6 +31,42 @@ export type ModelSpec = Message<"multistep.v1.ModelSpec"> & {
    * @generated from field: multistep.v1.Transition transition = 2;
    */
   transition: Transition;
+
+  /**
+   * How the network steps from block to block; default: what the name says ("lm-", "polynet-", "revnet-", "fractalnet-"),
+   * else forward Euler. A scheme other than the one that the name says is refused.
+   *
+   * @generated from field: multistep.v1.Scheme scheme = 3;
+   */
+  scheme: Scheme;
+
+  /**
+   * Default: the family's.
+   *
+   * @generated from field: multistep.v1.Activation activation = 4;
+   */
+  activation: Activation;
+
+  /**
+   * Default: the family's.
+   *
+   * @generated from field: multistep.v1.Shortcut shortcut = 5;
+   */
+  shortcut: Shortcut;
+
+  /**
+   * Whether a linear multi-step network has a coefficient k for each channel, not one for each block.
+   *
+   * @generated from field: bool per_channel_coefficients = 6;
+   */
+  perChannelCoefficients: boolean;
+
+  /**
+   * Columns of a fractal block, 1 to 4; default 2. For the fractal scheme only.
+   *
+   * @generated from field: uint32 columns = 7;
+   */
+  columns: number;
 };
 
 /**
@@ -202,6 +238,178 @@ export const ImageShapeSchema: GenMessage<ImageShape> = /*@__PURE__*/
   messageDesc(file_multistep_v1_model, 4);
 
 /**
+ * A numerical scheme for u' = f(u). f is the block's convolutions; where the shape changes, all but FRACTAL and MOMENTUM
+ * take a step of forward Euler, and LINEAR_MULTISTEP does as its transition says.
+ *
+ * @generated from enum multistep.v1.Scheme
+ */
+export enum Scheme {
+  /**
+   * @generated from enum value: SCHEME_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * u' = u + f(u): residual networks.
+   *
+   * @generated from enum value: SCHEME_FORWARD_EULER = 1;
+   */
+  FORWARD_EULER = 1,
+
+  /**
+   * u' = (1 - k) u + k u_previous + f(u), k trained: LM-ResNet.
+   *
+   * @generated from enum value: SCHEME_LINEAR_MULTISTEP = 2;
+   */
+  LINEAR_MULTISTEP = 2,
+
+  /**
+   * u' = u_previous + 2 f(u).
+   *
+   * @generated from enum value: SCHEME_MIDPOINT = 3;
+   */
+  MIDPOINT = 3,
+
+  /**
+   * u' = 2 u - u_previous + f(u).
+   *
+   * @generated from enum value: SCHEME_LEAPFROG = 4;
+   */
+  LEAPFROG = 4,
+
+  /**
+   * The classical Runge-Kutta scheme of order 4, its stages sharing the weights of f.
+   *
+   * @generated from enum value: SCHEME_RK4 = 5;
+   */
+  RK4 = 5,
+
+  /**
+   * u' = u + v', v' = 0.9 v + 0.1 f(u): momentum residual networks.
+   *
+   * @generated from enum value: SCHEME_MOMENTUM = 6;
+   */
+  MOMENTUM = 6,
+
+  /**
+   * u' = u + f(u) + f(f(u)): PolyNet.
+   *
+   * @generated from enum value: SCHEME_POLY_2 = 7;
+   */
+  POLY_2 = 7,
+
+  /**
+   * u' = u + f(u) + f(f(u)) + f(f(f(u))).
+   *
+   * @generated from enum value: SCHEME_POLY_3 = 8;
+   */
+  POLY_3 = 8,
+
+  /**
+   * u' = u + f(u) + g(f(u)), with weights of g's own.
+   *
+   * @generated from enum value: SCHEME_MPOLY_2 = 9;
+   */
+  MPOLY_2 = 9,
+
+  /**
+   * u' = u + f(u) + g(u).
+   *
+   * @generated from enum value: SCHEME_TWO_WAY = 10;
+   */
+  TWO_WAY = 10,
+
+  /**
+   * FractalNet: columns of 1, 2, 4, ... terms, joined by the mean.
+   *
+   * @generated from enum value: SCHEME_FRACTAL = 11;
+   */
+  FRACTAL = 11,
+
+  /**
+   * RevNet: x' = x + f(y), y' = y + g(x') of the halves of the channels.
+   *
+   * @generated from enum value: SCHEME_REVERSIBLE = 12;
+   */
+  REVERSIBLE = 12,
+}
+
+/**
+ * Describes the enum multistep.v1.Scheme.
+ */
+export const SchemeSchema: GenEnum<Scheme> = /*@__PURE__*/
+  enumDesc(file_multistep_v1_model, 0);
+
+/**
+ * @generated from enum multistep.v1.Activation
+ */
+export enum Activation {
+  /**
+   * @generated from enum value: ACTIVATION_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * Batch norm and ReLU before the convolutions (He et al. 2016b).
+   *
+   * @generated from enum value: ACTIVATION_PRE = 1;
+   */
+  PRE = 1,
+
+  /**
+   * Batch norm and ReLU after them, and a ReLU after each step (He et al. 2016a).
+   *
+   * @generated from enum value: ACTIVATION_POST = 2;
+   */
+  POST = 2,
+}
+
+/**
+ * Describes the enum multistep.v1.Activation.
+ */
+export const ActivationSchema: GenEnum<Activation> = /*@__PURE__*/
+  enumDesc(file_multistep_v1_model, 1);
+
+/**
+ * How u passes a change of shape.
+ *
+ * @generated from enum multistep.v1.Shortcut
+ */
+export enum Shortcut {
+  /**
+   * @generated from enum value: SHORTCUT_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * A 1x1 convolution with batch norm.
+   *
+   * @generated from enum value: SHORTCUT_PROJECTION = 1;
+   */
+  PROJECTION = 1,
+
+  /**
+   * A 1x1 convolution alone.
+   *
+   * @generated from enum value: SHORTCUT_BARE_PROJECTION = 2;
+   */
+  BARE_PROJECTION = 2,
+
+  /**
+   * Every second pixel, and zeros in new channels: option A of He et al. 2016a.
+   *
+   * @generated from enum value: SHORTCUT_ZERO_PAD = 3;
+   */
+  ZERO_PAD = 3,
+}
+
+/**
+ * Describes the enum multistep.v1.Shortcut.
+ */
+export const ShortcutSchema: GenEnum<Shortcut> = /*@__PURE__*/
+  enumDesc(file_multistep_v1_model, 2);
+
+/**
  * @generated from enum multistep.v1.Transition
  */
 export enum Transition {
@@ -229,5 +437,5 @@ export enum Transition {
  * Describes the enum multistep.v1.Transition.
  */
 export const TransitionSchema: GenEnum<Transition> = /*@__PURE__*/
-  enumDesc(file_multistep_v1_model, 0);
+  enumDesc(file_multistep_v1_model, 3);
 

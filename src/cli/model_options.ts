@@ -1,0 +1,27 @@
+/** The choices that a network's name leaves open, as options of the commands that take a network. */
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import { ActivationSchema, type ModelSpecSchema, SchemeSchema, ShortcutSchema, TransitionSchema } from "../gen/mod.ts";
+import { enumChoice } from "./enum_choice.ts";
+import { flag, optional, type OptionValues } from "./options.ts";
+import { integer } from "./values.ts";
+
+export const modelOptions = {
+  scheme: optional(
+    enumChoice(SchemeSchema),
+    "How it steps from block to block (default: the name's, or forward-euler)",
+  ),
+  transition: optional(enumChoice(TransitionSchema), "How a multi-step network begins a stage (default: the family's)"),
+  "per-channel-coefficients": flag("Give a multi-step network a coefficient k for each channel"),
+  columns: optional(integer("N", { minimum: 1, maximum: 4 }), "Of the blocks of a fractal network (default: 2)"),
+  activation: optional(enumChoice(ActivationSchema), "Before or after the convolutions (default: the family's)"),
+  shortcut: optional(enumChoice(ShortcutSchema), "Where the shape changes (default: the family's)"),
+};
+
+export function modelSpec(
+  name: string,
+  values: OptionValues<typeof modelOptions>,
+): MessageInitShape<typeof ModelSpecSchema> {
+  const { scheme, transition, columns, activation, shortcut } = values;
+  const perChannelCoefficients = values["per-channel-coefficients"];
+  return { name, scheme, transition, perChannelCoefficients, columns, activation, shortcut };
+}
