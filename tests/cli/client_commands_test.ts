@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
-import { Precision, RunState, Transition } from "../../src/gen/mod.ts";
+import { Activation, Precision, RunState, Scheme, Shortcut, Transition } from "../../src/gen/mod.ts";
 import { type FakeServer, type Overrides, scriptedRun, startFakeServer } from "./fake_server.ts";
 import { type Circumstances, jsonLines, type Outcome, runCommand } from "./harness.ts";
 
@@ -43,11 +43,21 @@ Deno.test("train sends what its options say, and leaves out what they don't", as
       "--epochs 3 --batch-size 128 --lr 0.05 --momentum 0.8 --weight-decay 5e-4 --seed 18446744073709551615" +
       " --decay-multistep-coefficients false --milestones 1,2 --factor 0.2 --limit-train 100 --limit-test 50" +
       " --label-smoothing 0.1 --crop-padding 4 --horizontal-flip true --transition project-both --precision f32" +
-      " --evaluate-every 0";
+      " --evaluate-every 0 --scheme linear-multistep --activation post --shortcut zero-pad --per-channel-coefficients" +
+      " --columns 3";
     assertEquals((await run(`${train} ${options}`)).code, 0);
     const { $typeName: _, $unknown: __, ...full } = server.lastConfig();
     assertEquals(JSON.parse(JSON.stringify(full, (_key, value) => typeof value === "bigint" ? `${value}n` : value)), {
-      model: { $typeName: "multistep.v1.ModelSpec", name: "lm-resnet-20", transition: Transition.PROJECT_BOTH },
+      model: {
+        $typeName: "multistep.v1.ModelSpec",
+        name: "lm-resnet-20",
+        transition: Transition.PROJECT_BOTH,
+        scheme: Scheme.LINEAR_MULTISTEP,
+        activation: Activation.POST,
+        shortcut: Shortcut.ZERO_PAD,
+        perChannelCoefficients: true,
+        columns: 3,
+      },
       dataset: "mnist",
       epochs: 3,
       batchSize: 128,

@@ -16,7 +16,7 @@ import {
 /** A network as its name has it: the layout, and what applies where a request leaves a choice open. */
 export interface NamedNetwork {
   readonly layout: Layout;
-  /** The scheme that the name says; undefined: any, forward Euler unless chosen. */
+  /** The scheme that the name says; where it says none, forward Euler unless a request chooses. */
   readonly scheme?: SchemeName;
   readonly transition: Transition;
   /** The activation for a scheme. */

@@ -1,6 +1,6 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { assertEquals, assertThrows } from "@std/assert";
-import { Precision, TrainingConfigSchema, Transition } from "../../../src/gen/mod.ts";
+import { Activation, Precision, Scheme, Shortcut, TrainingConfigSchema, Transition } from "../../../src/gen/mod.ts";
 import { InvalidFieldError } from "../../../src/server/errors.ts";
 import { checkTrainingConfig, fillAugmentation } from "../../../src/server/validation/training_config.ts";
 import { build } from "../../support/messages.ts";
@@ -39,7 +39,15 @@ Deno.test("checkTrainingConfig() fills in every default", () => {
 
 Deno.test("checkTrainingConfig() keeps what was set, zeros included", () => {
   const config = check({
-    model: { name: "lm-resnext-29-8x64d", transition: Transition.PROJECT_BOTH },
+    model: {
+      name: "lm-resnext-29-8x64d",
+      transition: Transition.PROJECT_BOTH,
+      scheme: Scheme.LINEAR_MULTISTEP,
+      activation: Activation.POST,
+      shortcut: Shortcut.ZERO_PAD,
+      perChannelCoefficients: true,
+      columns: 3,
+    },
     epochs: 100_000,
     batchSize: 1,
     seed: BigInt(Number.MAX_SAFE_INTEGER),
@@ -55,7 +63,15 @@ Deno.test("checkTrainingConfig() keeps what was set, zeros included", () => {
     maxRetries: 0,
   });
   assertEquals(fillAugmentation(config, { cropPadding: 4, horizontalFlip: true }), {
-    model: { name: "lm-resnext-29-8x64d", transition: "project_both" },
+    model: {
+      name: "lm-resnext-29-8x64d",
+      transition: "project_both",
+      scheme: "linear_multistep",
+      activation: "post",
+      shortcut: "zero_pad",
+      perChannelCoefficients: true,
+      columns: 3,
+    },
     dataset: "d",
     epochs: 100_000,
     batchSize: 1,
@@ -85,7 +101,12 @@ const wrong: [Fields, string][] = [
   [{ model: { name: "LM ResNet" } }, 'got "LM ResNet"'],
   [
     { model: { name: "m", transition: 9 as Transition } },
-    'Field "config.model.transition" must be TRANSITION_PLAIN (1)',
+    'Field "config.model.transition" must be TRANSITION_PLAIN (1), TRANSITION_PROJECT_BOTH (2), or left out',
+  ],
+  [{ model: { name: "m", scheme: 99 as Scheme } }, 'Field "config.model.scheme" must be SCHEME_FORWARD_EULER (1), '],
+  [
+    { model: { name: "m", shortcut: -1 as Shortcut } },
+    'Field "config.model.shortcut" must be SHORTCUT_PROJECTION (1), SHORTCUT_BARE_PROJECTION (2), SHORTCUT_ZERO_PAD (3)',
   ],
   [{ dataset: "" }, 'Field "config.dataset" must be 1 to 64'],
   [{ dataset: "../mnist" }, 'got "../mnist"'],
