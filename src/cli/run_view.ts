@@ -6,6 +6,7 @@ import {
   MetricsSchema,
   type Preparing,
   PreparingSchema,
+  ResumedSchema,
   type Run,
   type RunEvent,
   RunState,
@@ -60,11 +61,21 @@ export class RunView {
       case "checkpoint":
         progress.note(`step ${step}: checkpoint ${kind.value.path} (${formatBytes(kind.value.bytes)})`);
         break;
+      case "resumed":
+        for (const { path, reason } of kind.value.refused) progress.note(`Checkpoint ${path} is not used: ${reason}`);
+        progress.note(
+          kind.value.from === undefined ? `${run} starts anew` : `${run} goes on from ${kind.value.from.path}`,
+        );
+        break;
     }
   }
 
   reconnecting(delayMs: number): void {
     this.#output.progress.note(`Lost the connection; trying again in ${delayMs / 1000} s`);
+  }
+
+  missing(earliest: number): void {
+    this.#output.progress.note(`The server has not kept the events before ${earliest}; it goes on with that one`);
   }
 
   #progressText(event: RunEvent, progress: TrainingProgress): string {
@@ -98,6 +109,7 @@ const kindNames = {
   progress: "progress",
   evaluation: "evaluation",
   checkpoint: "checkpoint",
+  resumed: "resumed",
   none: "unknown",
 };
 
@@ -116,6 +128,8 @@ function kindJson({ kind }: RunEvent): JsonObject {
       return metricsJson(kind.value.metrics);
     case "checkpoint":
       return messageToJson(CheckpointSchema, kind.value);
+    case "resumed":
+      return messageToJson(ResumedSchema, kind.value);
     default:
       return {};
   }

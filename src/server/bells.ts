@@ -3,22 +3,34 @@ export class Bells {
   private readonly waiting = new Map<string, Set<() => void>>();
 
   /**
-   * Resolves at the next ring of the topic. Listen first, then look, then await: so no ring is missed.
+   * Waits for the next ring of the topic. Listen first, then look, then await: so no ring is missed.
+   * @param patience in milliseconds; default: any time
+   * @returns whether it rang in that time
    * @throws the signal's reason when it aborts first.
    */
-  next(topic: string, signal: AbortSignal): Promise<void> {
-    const { promise, resolve, reject } = Promise.withResolvers<void>();
+  next(topic: string, signal: AbortSignal, patience?: number): Promise<boolean> {
+    const { promise, resolve, reject } = Promise.withResolvers<boolean>();
     const waiters = this.waiting.get(topic) ?? new Set();
     this.waiting.set(topic, waiters);
-    const wake = () => {
+    const forget = () => {
+      clearTimeout(timer);
       signal.removeEventListener("abort", leave);
-      resolve();
-    };
-    const leave = () => {
       waiters.delete(wake);
       if (waiters.size === 0 && this.waiting.get(topic) === waiters) this.waiting.delete(topic);
+    };
+    const wake = () => {
+      forget();
+      resolve(true);
+    };
+    const leave = () => {
+      forget();
       reject(signal.reason);
     };
+    const giveUp = () => {
+      forget();
+      resolve(false);
+    };
+    const timer = patience === undefined ? undefined : setTimeout(giveUp, patience);
     waiters.add(wake);
     signal.addEventListener("abort", leave, { once: true });
     if (signal.aborted) leave();
@@ -32,6 +44,11 @@ export class Bells {
     const waiters = this.waiting.get(topic);
     this.waiting.delete(topic);
     if (waiters) wakeInTurns(waiters);
+  }
+
+  /** Rings for every topic. */
+  ringAll(): void {
+    for (const topic of [...this.waiting.keys()]) this.ring(topic);
   }
 
   /** Waiters over all topics. */
@@ -50,7 +67,6 @@ function wakeInTurns(waiters: Set<() => void>): void {
       setTimeout(() => wakeInTurns(waiters));
       return;
     }
-    waiters.delete(wake);
     wake();
   }
 }

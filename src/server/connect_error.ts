@@ -4,6 +4,7 @@ import { DatasetError, type DatasetErrorKind, ImageError, UnknownDatasetError } 
 import { EngineError, type EngineErrorKind } from "../engine/mod.ts";
 import { CheckpointError, ModelError } from "../models/mod.ts";
 import { RequestError, type RequestErrorKind } from "./errors.ts";
+import { StorageError } from "./runs/storage_error.ts";
 
 const requestCodes: Readonly<Record<RequestErrorKind, Code>> = {
   "invalid-argument": Code.InvalidArgument,
@@ -61,6 +62,7 @@ function codeOf(error: unknown): Code | undefined {
   if (error instanceof RequestError) return requestCodes[error.kind];
   if (error instanceof EngineError) return engineCodes[error.kind];
   if (error instanceof DatasetError) return datasetCodes[error.kind];
+  if (error instanceof StorageError) return Code.ResourceExhausted;
   if (error instanceof UnknownDatasetError) return Code.NotFound;
   if (error instanceof ModelError || error instanceof ImageError) return Code.InvalidArgument;
   if (error instanceof CheckpointError) return Code.FailedPrecondition;

@@ -14,6 +14,7 @@ import { meteredEngine } from "./observability/metered_engine.ts";
 import { Metrics } from "./observability/metrics.ts";
 import { startMetricsServer } from "./observability/metrics_server.ts";
 import { RunStore } from "./runs/store.ts";
+import type { RunLimits } from "./runs/training_runs.ts";
 import { Authorizer } from "./security/authorizer.ts";
 import { assertGuarded, assertMetricsGuarded } from "./security/exposure.ts";
 import type { TlsFiles } from "./security/tls.ts";
@@ -49,6 +50,8 @@ export interface ServerOptions {
   readonly shutdownTimeout?: number;
   /** Default: the models of models/ and the data sets of the data folder. */
   readonly catalog?: Catalog;
+  /** Of runs, their logs and the disk. */
+  readonly runs?: RunLimits;
 }
 
 export interface RunningServer {
@@ -57,7 +60,7 @@ export interface RunningServer {
   /** The same of the metrics, if they are served. */
   readonly metricsAddress?: string;
   /**
-   * Ends the runs and the calls, then frees everything.
+   * Ends the calls, then frees everything. A run that trains writes a checkpoint; the next server goes on with it.
    * @throws {ServerError} that took longer than the shutdown timeout; the process should end all the same.
    */
   close(): Promise<void>;
@@ -121,7 +124,7 @@ async function assemble(options: ServerOptions, prepared: Prepared): Promise<Run
     refusedConnections: () => built.connections.refused,
     callsUnderWay: () => built.admission.calls,
   });
-  const { runs, health, routes } = createServices({
+  const { runs, exports, health, routes } = createServices({
     store,
     // Planning a run's memory takes time, which is spent only where somebody reads of it.
     engine: prepared.metricsAddress ? meteredEngine(engine, metrics, catalog) : engine,
@@ -130,7 +133,7 @@ async function assemble(options: ServerOptions, prepared: Prepared): Promise<Run
     dataDir,
     importFolders,
     inferenceLimits: options.inferenceLimits ?? defaultInferenceLimits,
-    maxQueuedRuns: limits.queuedRuns,
+    limits: { ...options.runs, maxQueued: limits.queuedRuns },
   });
   const shutdown = new AbortController();
   const built = buildServer({
@@ -146,6 +149,7 @@ async function assemble(options: ServerOptions, prepared: Prepared): Promise<Run
     acquired.use(startMetricsServer(prepared.metricsAddress, { metrics, isServing: () => health.isServing }));
   acquired.defer(() => built.close(callPatience));
   acquired.defer(() => shutdown.abort(new ConnectError("The server is shutting down", Code.Unavailable)));
+  acquired.defer(() => exports.close());
   acquired.defer(() => runs.close(shutdownTimeout * runsShare));
   acquired.defer(() => {
     health.stopServing();

@@ -1,15 +1,18 @@
 /** Runs and their events, as messages. */
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
-import type { CheckpointInfo, TrainingConfig } from "../../engine/mod.ts";
+import type { TrainingConfig } from "../../engine/mod.ts";
 import * as proto from "../../gen/mod.ts";
-import type { Run, RunEvent, RunEventBody, RunProgress } from "../runs/run.ts";
+import type { Run, RunCheckpoint, RunEvent, RunEventBody, RunProgress } from "../runs/run.ts";
+import type { FeedItem } from "../runs/run_feed.ts";
 import type { RunState } from "../runs/state.ts";
 import { toModelSpec } from "./model_spec.ts";
 
 const states: Readonly<Record<RunState, proto.RunState>> = {
   QUEUED: proto.RunState.QUEUED,
   RUNNING: proto.RunState.RUNNING,
+  PAUSING: proto.RunState.PAUSING,
+  PAUSED: proto.RunState.PAUSED,
   CANCELLING: proto.RunState.CANCELLING,
   CANCELLED: proto.RunState.CANCELLED,
   FAILED: proto.RunState.FAILED,
@@ -21,7 +24,7 @@ export function runName(id: string): string {
 }
 
 export function toRun(run: Run): MessageInitShape<typeof proto.RunSchema> {
-  const { statusMessage, lastSequence, attempt, evaluation } = run;
+  const { statusMessage, earliestSequence, lastSequence, attempt, retries, resumesItself, evaluation } = run;
   return {
     name: runName(run.id),
     state: states[run.state],
@@ -35,7 +38,16 @@ export function toRun(run: Run): MessageInitShape<typeof proto.RunSchema> {
     lastSequence,
     attempt,
     checkpoints: run.checkpoints.map(toCheckpoint),
+    earliestSequence,
+    resumesByItself: resumesItself,
+    retries,
   };
+}
+
+/** What Train and WatchRun answer. */
+export function toFeedItem(item: FeedItem) {
+  if (item.kind === "event") return { event: toRunEvent(item.event) };
+  return { heartbeat: { lastSequence: item.lastSequence, time: timestampFromMs(Date.now()) } };
 }
 
 export function toRunEvent(event: RunEvent): MessageInitShape<typeof proto.RunEventSchema> {
@@ -47,8 +59,12 @@ export function toRunEvent(event: RunEvent): MessageInitShape<typeof proto.RunEv
 function toKind(body: RunEventBody): MessageInitShape<typeof proto.RunEventSchema>["kind"] {
   switch (body.kind) {
     case "state": {
-      const { state, statusMessage } = body;
-      return { case: "stateChanged", value: { state: states[state], statusMessage } };
+      const { state, statusMessage, resumesItself: resumesByItself } = body;
+      return { case: "stateChanged", value: { state: states[state], statusMessage, resumesByItself } };
+    }
+    case "resumed": {
+      const { from, refused } = body;
+      return { case: "resumed", value: { from: from && toCheckpoint(from), refused: [...refused] } };
     }
     case "preparing": {
       const { pipelinesReady, pipelinesTotal, tuning } = body;
@@ -56,13 +72,13 @@ function toKind(body: RunEventBody): MessageInitShape<typeof proto.RunEventSchem
       return { case: "preparing", value };
     }
     case "progress": {
-      const { metrics, learningRate, imagesPerSecond, totalSteps, secondsLeft } = body;
-      return { case: "progress", value: { metrics, learningRate, imagesPerSecond, totalSteps, secondsLeft } };
+      const { kind: _, ...value } = body;
+      return { case: "progress", value };
     }
     case "evaluation":
       return { case: "evaluation", value: { metrics: body.metrics } };
     case "checkpoint":
-      return { case: "checkpoint", value: toCheckpoint(body.checkpoint) };
+      return { case: "checkpoint", value: toCheckpoint({ ...body.checkpoint, best: body.best }) };
   }
 }
 
@@ -71,8 +87,9 @@ function toProgress(progress: RunProgress, totalEpochs: number): MessageInitShap
   return { step, totalSteps, epoch, totalEpochs, training, imagesPerSecond, secondsLeft };
 }
 
-function toCheckpoint({ path, step, epoch, bytes }: CheckpointInfo): MessageInitShape<typeof proto.CheckpointSchema> {
-  return { path, step, epoch, bytes: BigInt(bytes) };
+export function toCheckpoint(checkpoint: RunCheckpoint): MessageInitShape<typeof proto.CheckpointSchema> {
+  const { path, step, epoch, bytes, best } = checkpoint;
+  return { path, step, epoch, bytes: BigInt(bytes), best };
 }
 
 function toTrainingConfig(config: TrainingConfig): MessageInitShape<typeof proto.TrainingConfigSchema> {

@@ -6,7 +6,7 @@ import type { Metrics } from "./metrics.ts";
 /** @returns the engine itself, but for the calls that are counted */
 export function meteredEngine(engine: Engine, metrics: Metrics, catalog: Pick<Catalog, "describeDataset">): Engine {
   const counted: Pick<Engine, "train" | "infer"> = {
-    train(job, signal) {
+    train(job, signal, pause) {
       const run = { ended: false };
       plannedMemory(job.config, engine, catalog).then(
         (bytes) => {
@@ -15,7 +15,7 @@ export function meteredEngine(engine: Engine, metrics: Metrics, catalog: Pick<Ca
         // The run itself fails of the same, and tells why.
         () => {},
       );
-      return countSteps(engine.train(job, signal), metrics, run);
+      return countSteps(engine.train(job, signal, pause), metrics, run);
     },
     async infer(job, signal) {
       const began = performance.now();

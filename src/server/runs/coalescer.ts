@@ -1,33 +1,33 @@
 /** Bounds the rate of a run's metrics: a training step may take a millisecond, a log entry every quarter second is enough. */
-import type { Metrics, TrainingEvent } from "../../engine/mod.ts";
-
-type ProgressEvent = TrainingEvent & { kind: "progress" };
+import { mergeProgress } from "./progress_windows.ts";
+import type { RunEventEntry } from "./run.ts";
 
 /**
- * Passes a job's events on, in order. `progress` and `preparing` events that come within an interval become one:
- * the newest, with its metrics the means over the images of all; other events pass at once, after what waits.
+ * Passes a run's entries on, in order. `progress` and `preparing` that come within an interval become one: the newest,
+ * with the metrics of all; others pass at once, after what waits.
  */
 export class EventCoalescer {
-  private waiting: TrainingEvent | undefined;
+  private waiting: RunEventEntry | undefined;
   private timer: ReturnType<typeof setTimeout> | undefined;
   private lastPassed = -Infinity;
 
   /**
-   * @param pass takes an event; called from `push()`, `flush()` and a timer
+   * @param pass takes an entry; called from `push()`, `flush()` and a timer
    * @param interval in milliseconds
    * @param now in milliseconds
    */
   constructor(
-    private readonly pass: (event: TrainingEvent) => void,
+    private readonly pass: (entry: RunEventEntry) => void,
     private readonly interval: number,
     private readonly now: () => number = () => performance.now(),
   ) {}
 
-  push(event: TrainingEvent): void {
-    const isBounded = event.kind === "progress" || event.kind === "preparing";
-    if (!isBounded || this.waiting && this.waiting.kind !== event.kind) this.flush();
-    if (!isBounded) return this.pass(event);
-    this.waiting = merge(this.waiting, event);
+  push(entry: RunEventEntry): void {
+    const { kind } = entry.body;
+    const isBounded = kind === "progress" || kind === "preparing";
+    if (!isBounded || this.waiting && this.waiting.body.kind !== kind) this.flush();
+    if (!isBounded) return this.pass(entry);
+    this.waiting = merge(this.waiting, entry);
     const rest = this.lastPassed + this.interval - this.now();
     if (rest <= 0) this.flush();
     // The timer passes the last event on when the job is silent for long: an evaluation, a slow step.
@@ -38,21 +38,15 @@ export class EventCoalescer {
   flush(): void {
     clearTimeout(this.timer);
     this.timer = undefined;
-    const event = this.waiting;
-    if (!event) return;
+    const entry = this.waiting;
+    if (!entry) return;
     this.waiting = undefined;
     this.lastPassed = this.now();
-    this.pass(event);
+    this.pass(entry);
   }
 }
 
-function merge(older: TrainingEvent | undefined, newer: TrainingEvent): TrainingEvent {
-  if (older?.kind !== "progress" || newer.kind !== "progress") return newer;
-  return { ...newer, metrics: meanOf(older, newer) };
-}
-
-function meanOf({ metrics: a }: ProgressEvent, { metrics: b }: ProgressEvent): Metrics {
-  const images = a.images + b.images;
-  const mean = (x: number, y: number) => images === 0 ? y : (x * a.images + y * b.images) / images;
-  return { loss: mean(a.loss, b.loss), top1: mean(a.top1, b.top1), top5: mean(a.top5, b.top5), images };
+function merge(older: RunEventEntry | undefined, newer: RunEventEntry): RunEventEntry {
+  if (older?.body.kind !== "progress" || newer.body.kind !== "progress") return newer;
+  return { ...newer, body: mergeProgress(older.body, newer.body) };
 }

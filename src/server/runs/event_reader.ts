@@ -1,4 +1,5 @@
 /** Reads logs for watchers. Those who are up to date all ask for the same, so what was read is shared. */
+import { RequestError } from "../errors.ts";
 import type { RunEvent } from "./run.ts";
 import { hasEnded } from "./state.ts";
 import type { RunStore } from "./store.ts";
@@ -19,13 +20,15 @@ export class EventReader {
   /** @param limit events a batch has at most */
   constructor(private readonly store: RunStore, readonly limit: number) {}
 
-  /** @throws {RequestError} not-found. */
+  /** @throws {RequestError} not-found; out-of-range: what comes next was thinned out. */
   read(run: string, after: number): EventBatch {
     const key = `${run} ${after}`;
     const known = this.batches.get(key);
     if (known) return known;
+    const { state, earliestSequence } = this.store.get(run);
+    if (after + 1 < earliestSequence) throw thinnedOut(run, earliestSequence, after);
     const events = this.store.events(run, after, this.limit);
-    const batch = { events, ended: events.length === 0 && hasEnded(this.store.get(run).state) };
+    const batch = { events, ended: events.length === 0 && hasEnded(state) };
     if (this.batches.size === keptBatches) this.batches.clear();
     this.batches.set(key, batch);
     return batch;
@@ -35,4 +38,12 @@ export class EventReader {
   forget(): void {
     this.batches.clear();
   }
+}
+
+function thinnedOut(run: string, earliest: number, after: number): RequestError {
+  return new RequestError(
+    "out-of-range",
+    `Field "after_sequence" must be at least ${earliest - 1}, since the earliest event of run "runs/${run}" that can ` +
+      `be watched is ${earliest}, got ${after}; ListRunEvents reads what is left of those before`,
+  );
 }

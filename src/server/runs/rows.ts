@@ -16,26 +16,36 @@ export function readRun(row: Row): Run {
     endTime: optional(row, "end_time", number),
     progress: optional(row, "progress", json<NonNullable<Run["progress"]>>),
     evaluation: optional(row, "evaluation", json<NonNullable<Run["evaluation"]>>),
+    evaluationStep: optional(row, "evaluation_step", number),
     statusMessage: text(row, "status_message"),
+    resumesItself: number(row, "resumes_itself") === 1,
+    earliestSequence: number(row, "earliest_sequence"),
     lastSequence: number(row, "last_sequence"),
+    lastTime: number(row, "last_time"),
     attempt: number(row, "attempt"),
+    retries: number(row, "retries"),
     checkpoints: json(row, "checkpoints"),
+    queueOrder: number(row, "queue_order"),
   };
 }
 
-/** The values of the columns that events change, in the order of RunStore's UPDATE. */
-export function runColumns(run: Run): (string | number | null)[] {
-  return [
-    run.state,
-    run.startTime ?? null,
-    run.endTime ?? null,
-    run.progress ? toJson(run.progress) : null,
-    run.evaluation ? toJson(run.evaluation) : null,
-    run.statusMessage,
-    run.lastSequence,
-    run.attempt,
-    toJson(run.checkpoints),
-  ];
+/** What of a run events change, by column. */
+export function runColumns(run: Run): Record<string, string | number | null> {
+  return {
+    state: run.state,
+    start_time: run.startTime ?? null,
+    end_time: run.endTime ?? null,
+    progress: run.progress ? toJson(run.progress) : null,
+    evaluation: run.evaluation ? toJson(run.evaluation) : null,
+    evaluation_step: run.evaluationStep ?? null,
+    status_message: run.statusMessage,
+    resumes_itself: Number(run.resumesItself),
+    last_sequence: run.lastSequence,
+    last_time: run.lastTime,
+    attempt: run.attempt,
+    retries: run.retries,
+    checkpoints: toJson(run.checkpoints),
+  };
 }
 
 export function readEvent(row: Row): RunEvent {

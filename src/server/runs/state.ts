@@ -1,12 +1,25 @@
 /** The states of a run and the moves between them. */
 import { RequestError } from "../errors.ts";
 
-export type RunState = "QUEUED" | "RUNNING" | "CANCELLING" | "CANCELLED" | "FAILED" | "SUCCEEDED";
+export type RunState =
+  | "QUEUED"
+  | "RUNNING"
+  | "PAUSING"
+  | "PAUSED"
+  | "CANCELLING"
+  | "CANCELLED"
+  | "FAILED"
+  | "SUCCEEDED";
 
 /** Every legal move; a state without moves is an end. */
 const moves: Readonly<Record<RunState, readonly RunState[]>> = {
-  QUEUED: ["RUNNING", "CANCELLED", "FAILED"],
-  RUNNING: ["CANCELLING", "FAILED", "SUCCEEDED"],
+  QUEUED: ["RUNNING", "PAUSED", "CANCELLED", "FAILED"],
+  // To itself: taken up again after a fault. To QUEUED: the server stopped. To PAUSED: no room for a checkpoint.
+  RUNNING: ["RUNNING", "QUEUED", "PAUSING", "PAUSED", "CANCELLING", "FAILED", "SUCCEEDED"],
+  // To itself: a user wants it too. To SUCCEEDED: the last step came first.
+  PAUSING: ["PAUSING", "PAUSED", "CANCELLING", "FAILED", "SUCCEEDED"],
+  // To itself: a user wants it too.
+  PAUSED: ["PAUSED", "QUEUED", "CANCELLED"],
   CANCELLING: ["CANCELLED", "FAILED"],
   CANCELLED: [],
   FAILED: [],

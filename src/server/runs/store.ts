@@ -1,12 +1,14 @@
 /** Runs and their logs on disk. */
-import { DatabaseSync, type StatementSync } from "node:sqlite";
+import { DatabaseSync, type SQLInputValue, type StatementSync } from "node:sqlite";
 import type { TrainingConfig } from "../../engine/mod.ts";
 import { RequestError, ServerError } from "../errors.ts";
 import { toJson } from "./json.ts";
-import { applyEvent, type Run, type RunEvent, type RunEventEntry } from "./run.ts";
+import { thin } from "./progress_windows.ts";
+import { applyEvent, nextEvent, type Run, type RunEvent, type RunEventEntry, type StateBody } from "./run.ts";
 import { readEvent, readRun, runColumns } from "./rows.ts";
 import { damaged, prepareSchema } from "./schema.ts";
 import { assertLegalMove, type RunState, unfinishedStates } from "./state.ts";
+import { asStorageError } from "./storage_error.ts";
 
 export interface NewRun {
   readonly id: string;
@@ -18,6 +20,14 @@ export interface NewRun {
   readonly requestDigest: string;
 }
 
+export interface RunFilter {
+  readonly limit: number;
+  /** Only runs older than the one with this number. */
+  readonly before?: number;
+  /** Undefined: all. */
+  readonly states?: readonly RunState[];
+}
+
 export interface Page {
   /** Newest first. */
   readonly runs: readonly Run[];
@@ -25,7 +35,16 @@ export interface Page {
   readonly next?: number;
 }
 
-/** Every call is one transaction; a call that throws has changed nothing. Used by one thread of one process. */
+/** Where a move leads, and what is told of it. */
+export type Move = Omit<StateBody, "kind" | "statusMessage"> & { readonly statusMessage?: string };
+
+/** The end of the queue. */
+const nextOrder = "SELECT coalesce(max(queue_order), 0) + 1 FROM runs";
+
+/**
+ * Every call is one transaction; a call that throws has changed nothing. Used by one thread of one process.
+ * Calls that write throw a `StorageError` when the disk takes no more.
+ */
 export class RunStore {
   private readonly statements = new Map<string, StatementSync>();
 
@@ -39,7 +58,7 @@ export class RunStore {
     let database: DatabaseSync | undefined;
     try {
       database = new DatabaseSync(path);
-      // WAL with NORMAL: a crash of the process loses nothing, a power cut perhaps the last events, never the file.
+      // WAL with NORMAL: a crash of the process loses nothing, a power cut at most what came after the last `sync()`.
       database.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON;");
       prepareSchema(database, path);
       return new RunStore(database);
@@ -62,8 +81,9 @@ export class RunStore {
       const known = this.findByRequest(run.requestId, run.requestDigest);
       if (known) return { run: known, created: false };
       this.statement(`INSERT INTO runs
-          (id, request_id, request_digest, state, config, create_time, status_message, last_sequence, attempt, checkpoints)
-        VALUES (?, ?, ?, 'QUEUED', ?, ?, '', 0, 1, '[]')`)
+          (id, request_id, request_digest, state, config, create_time, status_message, last_sequence, attempt,
+            checkpoints, queue_order)
+        VALUES (?, ?, ?, 'QUEUED', ?, ?, '', 0, 1, '[]', (${nextOrder}))`)
         .run(run.id, run.requestId ?? null, run.requestDigest, toJson(run.config), run.time);
       const body = { kind: "state", state: "QUEUED", statusMessage: "" } as const;
       this.write(this.get(run.id), { step: 0, epoch: 0, body }, run.time);
@@ -94,19 +114,18 @@ export class RunStore {
     return readRun(row);
   }
 
-  /** @param options.before only runs older than the one with this number */
-  list(options: { limit: number; before?: number }): Page {
-    const rows = this.statement("SELECT * FROM runs WHERE number < ? ORDER BY number DESC LIMIT ?")
-      .all(options.before ?? Number.MAX_SAFE_INTEGER, options.limit + 1);
-    const runs = rows.slice(0, options.limit);
-    return { runs: runs.map(readRun), next: rows.length > options.limit ? Number(runs.at(-1)?.number) : undefined };
+  list({ limit, before = Number.MAX_SAFE_INTEGER, states }: RunFilter): Page {
+    const rows = this.statement(`SELECT * FROM runs
+        WHERE number < ? AND (? OR state IN (SELECT value FROM json_each(?))) ORDER BY number DESC LIMIT ?`)
+      .all(before, Number(states === undefined), JSON.stringify(states ?? []), limit + 1);
+    const runs = rows.slice(0, limit);
+    return { runs: runs.map(readRun), next: rows.length > limit ? Number(runs.at(-1)?.number) : undefined };
   }
 
-  /** The runs that have not ended, oldest first. */
+  /** The runs that have not ended, in the order of the queue. */
   unfinished(): readonly Run[] {
-    const marks = unfinishedStates.map(() => "?").join(", ");
-    return this.statement(`SELECT * FROM runs WHERE state IN (${marks}) ORDER BY number`).all(...unfinishedStates)
-      .map(readRun);
+    return this.statement("SELECT * FROM runs WHERE state IN (SELECT value FROM json_each(?)) ORDER BY queue_order")
+      .all(JSON.stringify(unfinishedStates)).map(readRun);
   }
 
   /** How many runs are in each state that any is in. */
@@ -115,7 +134,7 @@ export class RunStore {
     return Object.fromEntries(rows.map(({ state, count }) => [String(state), Number(count)]));
   }
 
-  /** The events after a sequence, oldest first, at most `limit`. */
+  /** The events after a sequence, oldest first, at most `limit`; those before the earliest have gaps. */
   events(id: string, after: number, limit: number): readonly RunEvent[] {
     return this.statement("SELECT * FROM events WHERE run = ? AND sequence > ? ORDER BY sequence LIMIT ?")
       .all(id, after, limit).map(readEvent);
@@ -134,13 +153,53 @@ export class RunStore {
   }
 
   /**
-   * Moves a run to another state, as an event at the run's step.
+   * Moves a run to another state, as an event at the run's step. A run that a user resumes goes to the end of the
+   * queue; one that was interrupted keeps its place.
    * @throws {RequestError} not-found; failed-precondition: the move is illegal.
    */
-  move(id: string, state: RunState, options: { time: number; statusMessage?: string }): RunEvent {
-    const { step = 0, epoch = 0 } = this.get(id).progress ?? {};
-    const body = { kind: "state", state, statusMessage: options.statusMessage ?? "" } as const;
-    return this.append(id, { step, epoch, body }, options.time);
+  move(id: string, { statusMessage = "", ...move }: Move, time: number): RunEvent {
+    return this.transaction(() => {
+      const run = this.get(id);
+      assertLegalMove(id, run.state, move.state);
+      if (run.state === "PAUSED" && move.state === "QUEUED" && !run.resumesItself) {
+        this.statement(`UPDATE runs SET queue_order = (${nextOrder}) WHERE id = ?`).run(id);
+      }
+      const { step = 0, epoch = 0 } = run.progress ?? {};
+      return this.write(run, { step, epoch, body: { kind: "state", statusMessage, ...move } }, time);
+    });
+  }
+
+  /** Removes a run and its events. */
+  delete(id: string): void {
+    this.transaction(() => this.statement("DELETE FROM runs WHERE id = ?").run(id));
+  }
+
+  /**
+   * Thins out the events before a sequence: their progress to one event in `width` steps, what was told of preparing
+   * to nothing.
+   */
+  thinOut(id: string, { before, width }: { readonly before: number; readonly width: number }): void {
+    this.transaction(() => {
+      const old = this.statement("SELECT * FROM events WHERE run = ? AND sequence < ? ORDER BY sequence")
+        .all(id, before).map(readEvent);
+      const kept = new Map(
+        [...thin(old.filter(({ body }) => body.kind !== "preparing"), width)].map((event) => [event.sequence, event]),
+      );
+      for (const event of old) {
+        const now = kept.get(event.sequence);
+        if (!now) this.statement("DELETE FROM events WHERE run = ? AND sequence = ?").run(id, event.sequence);
+        else if (now.body !== event.body) {
+          this.statement("UPDATE events SET body = ? WHERE run = ? AND sequence = ?")
+            .run(toJson(now.body), id, event.sequence);
+        }
+      }
+      this.statement("UPDATE runs SET earliest_sequence = ? WHERE id = ?").run(before, id);
+    });
+  }
+
+  /** Makes all that was written so far outlive a power cut too. */
+  sync(): void {
+    this.guard(() => this.database.exec("PRAGMA wal_checkpoint(PASSIVE)"));
   }
 
   close(): void {
@@ -148,12 +207,12 @@ export class RunStore {
   }
 
   private write(run: Run, entry: RunEventEntry, time: number): RunEvent {
-    const event = { ...entry, run: run.id, sequence: run.lastSequence + 1, time, attempt: run.attempt };
+    const event = nextEvent(run, entry, time);
     this.statement(`INSERT INTO events (run, sequence, time, attempt, step, epoch, body) VALUES (?, ?, ?, ?, ?, ?, ?)`)
-      .run(run.id, event.sequence, time, event.attempt, event.step, event.epoch, toJson(event.body));
-    this.statement(`UPDATE runs SET state = ?, start_time = ?, end_time = ?, progress = ?, evaluation = ?,
-        status_message = ?, last_sequence = ?, attempt = ?, checkpoints = ? WHERE id = ?`)
-      .run(...runColumns(applyEvent(run, event)), run.id);
+      .run(run.id, event.sequence, event.time, event.attempt, event.step, event.epoch, toJson(event.body));
+    const columns: Record<string, SQLInputValue> = runColumns(applyEvent(run, event));
+    const assignments = Object.keys(columns).map((column) => `${column} = ?`).join(", ");
+    this.statement(`UPDATE runs SET ${assignments} WHERE id = ?`).run(...Object.values(columns), run.id);
     return event;
   }
 
@@ -164,14 +223,25 @@ export class RunStore {
   }
 
   private transaction<T>(work: () => T): T {
-    this.database.exec("BEGIN IMMEDIATE");
+    return this.guard(() => {
+      this.database.exec("BEGIN IMMEDIATE");
+      try {
+        const result = work();
+        this.database.exec("COMMIT");
+        return result;
+      } catch (error) {
+        // SQLite has rolled back by itself where the disk is full.
+        if (this.database.isTransaction) this.database.exec("ROLLBACK");
+        throw error;
+      }
+    });
+  }
+
+  private guard<T>(work: () => T): T {
     try {
-      const result = work();
-      this.database.exec("COMMIT");
-      return result;
+      return work();
     } catch (error) {
-      this.database.exec("ROLLBACK");
-      throw error;
+      throw asStorageError(error) ?? error;
     }
   }
 }

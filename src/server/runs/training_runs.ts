@@ -1,23 +1,40 @@
-/** Training runs: started, queued for the GPU, followed, cancelled. A run's life depends on no client's stream. */
-import { type Engine, EngineError, type TrainingConfig, type TrainingEvent } from "../../engine/mod.ts";
+/** Training runs: started, steered, followed. A run's life depends on no client's stream. */
+import { join } from "node:path";
+import type { Engine, TrainingConfig } from "../../engine/mod.ts";
 import { RequestError } from "../errors.ts";
 import type { Log } from "../log.ts";
-import { Bells } from "../bells.ts";
-import { EventCoalescer } from "./coalescer.ts";
-import { EventReader } from "./event_reader.ts";
-import { RunQueue } from "./queue.ts";
-import type { Run, RunEvent, RunEventEntry } from "./run.ts";
-import { hasEnded, type RunState } from "./state.ts";
-import type { Page, RunStore } from "./store.ts";
+import { DiskSpace } from "./disk_space.ts";
+import { type EventPage, EventPages, type EventQuery } from "./event_pages.ts";
+import type { Run } from "./run.ts";
+import { type FeedItem, RunFeed } from "./run_feed.ts";
+import { RunLog } from "./run_log.ts";
+import { RunScheduler } from "./scheduler.ts";
+import { hasEnded } from "./state.ts";
+import type { Page, RunFilter, RunStore } from "./store.ts";
 
-export interface TrainingRunsOptions {
+export interface TrainingRunsOptions extends RunLimits {
   readonly store: RunStore;
   readonly engine: Engine;
   readonly log: Log;
+  /** Absolute. */
+  readonly dataDir: string;
+  /** Milliseconds since 1970; default `Date.now`. */
+  readonly now?: () => number;
+}
+
+export interface RunLimits {
   /** Milliseconds between two log entries of metrics; default 250. */
   readonly metricsInterval?: number;
   /** Events a watcher reads at a time; default 100. */
   readonly watchBatch?: number;
+  /** Milliseconds of silence after which a watcher gets a heartbeat; default 10 s. */
+  readonly heartbeatInterval?: number;
+  /** Newest events of a run that can be watched; those before are thinned out. Default 10,000. */
+  readonly keptEvents?: number;
+  /** Bytes of the disk to be kept free; default 256 MiB, 0: none. */
+  readonly minFreeDisk?: number;
+  /** Milliseconds between two looks at the disk; default 2 s. */
+  readonly diskInterval?: number;
   /** Runs that may wait for the GPU; default: any number. */
   readonly maxQueued?: number;
 }
@@ -27,40 +44,42 @@ export interface StartOptions {
   readonly requestDigest: string;
 }
 
-/** Milliseconds that watchers have for the last events when the server stops. */
-const watcherPatience = 1_000;
-
-const stopped = "The server stopped while the run was in progress";
-
 export class TrainingRuns {
   private readonly store: RunStore;
   private readonly engine: Engine;
   private readonly log: Log;
-  private readonly queue = new RunQueue();
-  private readonly bells = new Bells();
-  private readonly metricsInterval: number;
-  private readonly reader: EventReader;
+  private readonly dataDir: string;
+  private readonly now: () => number;
+  private readonly feed: RunFeed;
+  private readonly runs: RunLog;
+  private readonly pages: EventPages;
   private readonly maxQueued: number;
+  private readonly scheduler: RunScheduler;
   private closing = false;
-  private closed = false;
-  private watchers = 0;
 
-  /** Fails the runs that a server which is gone has left unfinished. */
+  /** Takes up what a server that is gone has left unfinished. */
   constructor(options: TrainingRunsOptions) {
-    ({ store: this.store, engine: this.engine, log: this.log } = options);
-    this.metricsInterval = options.metricsInterval ?? 250;
+    ({ store: this.store, engine: this.engine, log: this.log, dataDir: this.dataDir } = options);
+    const { store, engine, log, dataDir, now = Date.now, watchBatch: batch = 100, heartbeatInterval = 10_000 } =
+      options;
+    const { metricsInterval = 250, keptEvents = 10_000, minFreeDisk = 256 * 2 ** 20, diskInterval = 2_000 } = options;
+    this.now = now;
     this.maxQueued = options.maxQueued ?? Infinity;
-    this.reader = new EventReader(this.store, options.watchBatch ?? 100);
-    this.failUnfinished();
+    this.feed = new RunFeed({ store, heartbeatInterval, batch });
+    this.runs = new RunLog({ store, feed: this.feed, log, keptEvents, now });
+    this.pages = new EventPages(store);
+    const disk = new DiskSpace(dataDir, minFreeDisk);
+    this.scheduler = new RunScheduler({ store, runs: this.runs, engine, log, disk, diskInterval, metricsInterval });
   }
 
+  /** The run that trains. */
   get active(): string | undefined {
-    return this.queue.active;
+    return this.scheduler.active;
   }
 
   /** Runs that wait for the GPU. */
   get queued(): number {
-    return this.queue.length;
+    return this.scheduler.queued;
   }
 
   /**
@@ -71,185 +90,149 @@ export class TrainingRuns {
    */
   async start(config: TrainingConfig, options: StartOptions): Promise<Run> {
     const known = this.store.findByRequest(options.requestId, options.requestDigest);
-    if (known) return known;
+    if (known) return this.get(known.id);
     await this.engine.check(config);
-    if (this.closing) throw new RequestError("unavailable", "The server is shutting down");
-    if (this.queue.length >= this.maxQueued) {
+    this.assertOpen();
+    if (this.scheduler.queued >= this.maxQueued) {
       throw new RequestError(
         "resource-exhausted",
         `At most ${this.maxQueued} runs wait for the GPU, and as many do: cancel one, or try again later`,
       );
     }
-    const { run, created } = this.store.create({ id: newId(), config, time: Date.now(), ...options });
+    const { run, created } = this.store.create({ id: newId(), config, time: this.now(), ...options });
     if (created) {
       this.log.info("run created", { run: run.id, model: config.model.name, dataset: config.dataset });
-      this.queue.add(run.id, (signal) => this.train(run, signal));
+      this.scheduler.enqueue(run);
     }
-    return run;
+    return this.get(run.id);
   }
 
   /** @throws {RequestError} not-found. */
   get(id: string): Run {
-    return this.store.get(id);
+    return this.runs.get(id);
   }
 
-  list(options: { limit: number; before?: number }): Page {
-    return this.store.list(options);
+  list(filter: RunFilter): Page {
+    return this.runs.list(filter);
   }
 
   /**
-   * Cancels a queued run at once, and asks a running one to stop; one that is stopping is left to it.
+   * Cancels a queued or paused run at once, and asks a running one to stop; one that is stopping is left to it.
    * @throws {RequestError} not-found; failed-precondition: it has ended.
    */
   cancel(id: string): Run {
-    const { state } = this.store.get(id);
-    if (hasEnded(state)) throw new RequestError("failed-precondition", `Run "runs/${id}" is ${state} already`);
-    if (this.queue.remove(id)) this.move(id, "CANCELLED", "Cancelled while it waited for the GPU");
-    else if (state === "RUNNING") {
-      this.move(id, "CANCELLING");
-      // The job ends in the state CANCELLED by itself.
-      this.queue.stop(id, new DOMException("The run was cancelled", "AbortError"));
+    const { state } = this.assertUnfinished(id);
+    if (state === "QUEUED") {
+      this.runs.move(id, { state: "CANCELLED", statusMessage: "Cancelled while it waited for the GPU" });
+      this.scheduler.dequeue(id);
+    } else if (state === "PAUSED") {
+      this.runs.move(id, { state: "CANCELLED", statusMessage: "Cancelled while it was paused" });
+    } else if (state !== "CANCELLING") {
+      this.runs.move(id, { state: "CANCELLING", statusMessage: "Cancelled on request" });
+      this.scheduler.cancel(id);
     }
-    return this.store.get(id);
+    return this.get(id);
   }
 
   /**
-   * The events after a sequence, then those to come, until the run has ended.
-   * The watcher pulls: it reads the next rows when it has passed the last on, so what it holds is bounded.
-   * @throws {RequestError} not-found; out-of-range: the log is not that long.
-   * @throws the signal's reason.
+   * Pauses a queued run at once, and asks a running one to write a checkpoint and let go of the GPU. One that the
+   * server has paused stays so until it is resumed.
+   * @throws {RequestError} not-found; failed-precondition: it has ended or is being cancelled.
    */
-  async *watch(id: string, after: number, signal: AbortSignal): AsyncGenerator<RunEvent> {
-    const { lastSequence } = this.store.get(id);
-    if (after > lastSequence) {
+  pause(id: string): Run {
+    const { state, resumesItself } = this.assertUnfinished(id);
+    const statusMessage = "Paused on request";
+    if (state === "QUEUED") {
+      this.runs.move(id, { state: "PAUSED", statusMessage });
+      this.scheduler.dequeue(id);
+    } else if (state === "RUNNING" || state === "CANCELLING") {
+      this.runs.move(id, { state: "PAUSING", statusMessage });
+      this.scheduler.pause(id);
+    } else if (resumesItself) {
+      this.runs.move(id, { state, statusMessage });
+    }
+    return this.get(id);
+  }
+
+  /**
+   * Queues a paused run; one that is queued or running stays so.
+   * @throws {RequestError} not-found; failed-precondition: it has ended, or is on its way to another state.
+   */
+  resume(id: string): Run {
+    const { state } = this.assertUnfinished(id);
+    this.assertOpen();
+    if (state === "PAUSING") {
+      throw new RequestError("failed-precondition", `Run "runs/${id}" is PAUSING; resume it when it is PAUSED`);
+    }
+    if (state === "QUEUED" || state === "RUNNING") return this.get(id);
+    this.runs.move(id, { state: "QUEUED", statusMessage: "Resumed on request" });
+    this.scheduler.enqueue(this.get(id));
+    return this.get(id);
+  }
+
+  /** A new run of the same configuration. @throws as `start()`; {RequestError} not-found. */
+  async restart(id: string, options: StartOptions): Promise<Run> {
+    return await this.start(this.get(id).config, options);
+  }
+
+  /**
+   * Removes a run that has ended or is paused, with its files.
+   * @throws {RequestError} not-found; failed-precondition: it is neither.
+   */
+  async delete(id: string): Promise<void> {
+    const { state } = this.get(id);
+    if (!hasEnded(state) && state !== "PAUSED") {
       throw new RequestError(
-        "out-of-range",
-        `Field "after_sequence" must be at most ${lastSequence}, the last of run "runs/${id}", got ${after}`,
+        "failed-precondition",
+        `Run "runs/${id}" is ${state}; cancel or pause it, and delete it when it is CANCELLED or PAUSED`,
       );
     }
-    this.watchers++;
-    try {
-      yield* this.follow(id, after, signal);
-    } finally {
-      this.watchers--;
-    }
+    // Nobody resumes it meanwhile.
+    if (state === "PAUSED") this.runs.move(id, { state: "CANCELLED", statusMessage: "Deleted on request" });
+    // The files first: what a crash leaves of the run can be deleted again.
+    await removeFolder(join(this.dataDir, "runs", id));
+    this.runs.delete(id);
+    this.log.info("run deleted", { run: id });
   }
 
-  private async *follow(id: string, after: number, signal: AbortSignal): AsyncGenerator<RunEvent> {
-    let seen = after;
-    while (true) {
-      signal.throwIfAborted();
-      const { events, ended } = this.reader.read(id, seen);
-      if (ended) return;
-      for (const event of events) {
-        yield event;
-        seen = event.sequence;
-      }
-      // Nothing was awaited since the log was read, so no event can have come between.
-      if (events.length === 0) await this.bells.next(id, signal);
-      // A long log is written without waiting for anything; the other calls get their turn.
-      else if (events.length === this.reader.limit) await new Promise((resolve) => setTimeout(resolve));
-    }
+  /** The events after a sequence, then those to come, until the run has ended. @throws as `RunFeed.watch()` */
+  watch(id: string, after: number, signal: AbortSignal): AsyncGenerator<FeedItem> {
+    return this.feed.watch(id, after, signal);
   }
 
-  /** Stops the active run and fails all that have not ended; waits for the engine at most `patience` milliseconds. */
-  async close(patience = 5_000): Promise<void> {
+  /** A page of a run's log. @throws as `EventPages.read()` */
+  events(id: string, query: EventQuery): EventPage {
+    return this.pages.read(id, query);
+  }
+
+  /**
+   * Lets the active run write a checkpoint, within `patience` milliseconds, and the watchers know that the server
+   * stops. What has not ended goes on with the next server.
+   */
+  async close(patience = 10_000): Promise<void> {
     this.closing = true;
-    this.queue.clear();
-    const { active } = this.queue;
-    if (active !== undefined) {
-      const timeout = Promise.withResolvers<void>();
-      const timer = setTimeout(timeout.resolve, patience);
-      await Promise.race([this.queue.stop(active, new DOMException(stopped, "AbortError")), timeout.promise]);
-      clearTimeout(timer);
-    }
-    this.failUnfinished();
-    this.closed = true;
-    await this.watchersGone();
+    await this.scheduler.close(patience);
+    this.runs.close();
+    await this.feed.close();
   }
 
-  /** No run goes on, so the watchers end when they have told of it; those that do not read are not waited for. */
-  private async watchersGone(): Promise<void> {
-    const end = performance.now() + watcherPatience;
-    do await new Promise((resolve) => setTimeout(resolve, 10)); while (this.watchers > 0 && performance.now() < end);
+  private assertOpen(): void {
+    if (this.closing) throw new RequestError("unavailable", "The server is shutting down");
   }
 
-  private failUnfinished(): void {
-    for (const { id } of this.store.unfinished()) this.move(id, "FAILED", stopped);
-  }
-
-  /** One run's turn on the GPU; never throws. */
-  private async train({ id, config }: Run, signal: AbortSignal): Promise<void> {
-    let unrecorded: unknown;
-    const coalescer = new EventCoalescer((event) => {
-      try {
-        // Told by jobs alone that were resumed or asked to pause, which these are not.
-        if (event.kind !== "resumed" && event.kind !== "checkpointing" && event.kind !== "paused") {
-          this.append(id, entryOf(event));
-        }
-      } catch (error) {
-        // Called from a timer, too, where nobody could catch it.
-        unrecorded ??= error;
-      }
-    }, this.metricsInterval);
-    try {
-      this.move(id, "RUNNING");
-      for await (const event of this.engine.train({ config, folder: `runs/${id}`, resume: false }, signal)) {
-        coalescer.push(event);
-        if (unrecorded !== undefined) throw unrecorded;
-      }
-      coalescer.flush();
-      if (unrecorded !== undefined) throw unrecorded;
-      if (signal.aborted) this.endAborted(id);
-      else this.move(id, "SUCCEEDED");
-    } catch (error) {
-      coalescer.flush();
-      this.endAfter(error, id, signal);
-    }
-  }
-
-  private endAfter(error: unknown, id: string, signal: AbortSignal): void {
-    try {
-      if (signal.aborted) return this.endAborted(id);
-      this.log.error("run failed", error, { run: id });
-      this.move(
-        id,
-        "FAILED",
-        error instanceof EngineError ? error.message : "An internal error; the server's log has it",
-      );
-    } catch (storeError) {
-      this.log.error("run could not be recorded", storeError, { run: id });
-    }
-  }
-
-  private endAborted(id: string): void {
-    // Else close() has aborted it, which fails it itself, and may not have waited for it.
-    if (!this.closed && this.store.get(id).state === "CANCELLING") this.move(id, "CANCELLED", "Cancelled on request");
-  }
-
-  private move(id: string, state: RunState, statusMessage?: string): void {
-    this.store.move(id, state, { time: Date.now(), statusMessage });
-    this.log.info("run state", { run: id, state, status: statusMessage });
-    this.announce(id);
-  }
-
-  private append(id: string, entry: RunEventEntry): void {
-    // An engine slower to stop than close() waits: the run has FAILED already.
-    if (this.closed) return;
-    this.store.append(id, entry, Date.now());
-    this.announce(id);
-  }
-
-  private announce(id: string): void {
-    this.reader.forget();
-    this.bells.ring(id);
+  private assertUnfinished(id: string): Run {
+    const run = this.get(id);
+    if (!hasEnded(run.state)) return run;
+    throw new RequestError("failed-precondition", `Run "runs/${id}" is ${run.state} already`);
   }
 }
 
-function entryOf(
-  { step, epoch, ...body }: Exclude<TrainingEvent, { kind: "resumed" | "checkpointing" | "paused" }>,
-): RunEventEntry {
-  return { step, epoch, body };
+async function removeFolder(path: string): Promise<void> {
+  try {
+    await Deno.remove(path, { recursive: true });
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  }
 }
 
 /** Ten letters and digits: 50 random bits, read easily (no l, o, 0, 1). */

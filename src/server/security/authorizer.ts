@@ -21,6 +21,8 @@ const readingMethods: ReadonlySet<DescMethod> = new Set<DescMethod>([
   TrainingService.method.getRun,
   TrainingService.method.listRuns,
   TrainingService.method.watchRun,
+  TrainingService.method.listRunEvents,
+  TrainingService.method.exportModel,
   InferenceService.method.infer,
   InferenceService.method.streamInfer,
   InferenceService.method.evaluate,

@@ -24,8 +24,8 @@ export class ServerHealth {
   }
 
   /** Resolves at the next change; throws the signal's reason. */
-  change(signal: AbortSignal): Promise<void> {
-    return this.bells.next("", signal);
+  async change(signal: AbortSignal): Promise<void> {
+    await this.bells.next("", signal);
   }
 
   /** Whether the engine can be used; false while its worker is replaced. */

@@ -15,8 +15,9 @@ import type { InferenceLimits } from "../inference/batcher.ts";
 import { Inference } from "../inference/inference.ts";
 import { WeightsFinder } from "../inference/weights.ts";
 import type { Log } from "../log.ts";
+import { ModelExports } from "../model_exports.ts";
 import type { RunStore } from "../runs/store.ts";
-import { TrainingRuns } from "../runs/training_runs.ts";
+import { type RunLimits, TrainingRuns } from "../runs/training_runs.ts";
 import { createCatalogService } from "./catalog_service.ts";
 import { createHealthService, ServerHealth } from "./health_service.ts";
 import { createInferenceService } from "./inference_service.ts";
@@ -33,12 +34,13 @@ export interface ServicesParts {
   /** Folders beside the data folder that data sets may be imported from; absolute, symbolic links resolved. */
   readonly importFolders: readonly string[];
   readonly inferenceLimits: InferenceLimits;
-  /** Runs that may wait for the GPU; default: any number. */
-  readonly maxQueuedRuns?: number;
+  /** Of runs, their logs and the disk. */
+  readonly limits?: RunLimits;
 }
 
 export interface Services {
   readonly runs: TrainingRuns;
+  readonly exports: ModelExports;
   readonly health: ServerHealth;
   readonly routes: (router: ConnectRouter) => void;
 }
@@ -56,10 +58,11 @@ const reflectedFiles: readonly DescFile[] = [
   reflectionV1Alpha.file_grpc_reflection_v1alpha_reflection,
 ];
 
-/** Runs that a server which is gone left unfinished are failed here. */
+/** Runs that a server which is gone left unfinished are taken up here. */
 export function createServices(parts: ServicesParts): Services {
   const { store, engine, catalog, log, dataDir } = parts;
-  const runs = new TrainingRuns({ store, engine, log, maxQueued: parts.maxQueuedRuns });
+  const runs = new TrainingRuns({ store, engine, log, dataDir, ...parts.limits });
+  const exports = new ModelExports({ engine, dataDir });
   const weights = new WeightsFinder(runs, dataDir);
   const inference = new Inference(engine, weights, parts.inferenceLimits);
   const state = new ServerHealth(domainServices.map(({ typeName }) => typeName));
@@ -70,12 +73,12 @@ export function createServices(parts: ServicesParts): Services {
   const catalogParts = { catalog, runs, engine, importFolders, progressInterval };
   const routes = (router: ConnectRouter) => {
     router
-      .service(TrainingService, createTrainingService(runs, catalog))
+      .service(TrainingService, createTrainingService({ runs, catalog, exports }))
       .service(InferenceService, createInferenceService(inferenceParts))
       .service(CatalogService, createCatalogService(catalogParts))
       .service(health.Health, createHealthService(state))
       .service(reflectionV1.ServerReflection, createReflectionV1(index))
       .service(reflectionV1Alpha.ServerReflection, createReflectionV1Alpha(index, reflectionV1Alpha));
   };
-  return { runs, health: state, routes };
+  return { runs, exports, health: state, routes };
 }

@@ -1,15 +1,24 @@
 import type { ServiceImpl } from "@connectrpc/connect";
-import { TrainingConfigSchema, type TrainingService } from "../../gen/mod.ts";
+import { RestartRunRequestSchema, TrainingConfigSchema, type TrainingService } from "../../gen/mod.ts";
 import type { Catalog } from "../catalog.ts";
-import { toRun, toRunEvent } from "../convert/run.ts";
 import { digestOf } from "../convert/digest.ts";
-import { encodePageToken } from "../runs/page_token.ts";
+import { toCheckpoint, toFeedItem, toRun, toRunEvent } from "../convert/run.ts";
+import type { ModelExports } from "../model_exports.ts";
+import { encodeEventsToken, encodePageToken } from "../runs/page_token.ts";
 import type { TrainingRuns } from "../runs/training_runs.ts";
+import { checkExportModel } from "../validation/export.ts";
 import { checkRunName } from "../validation/fields.ts";
-import { checkListRuns, checkRequestId, checkWatchRun } from "../validation/training.ts";
+import { checkListRunEvents, checkListRuns, checkRequestId, checkWatchRun } from "../validation/training.ts";
 import { checkTrainingConfig, fillAugmentation } from "../validation/training_config.ts";
 
-export function createTrainingService(runs: TrainingRuns, catalog: Catalog): ServiceImpl<typeof TrainingService> {
+export interface TrainingServiceParts {
+  readonly runs: TrainingRuns;
+  readonly catalog: Catalog;
+  readonly exports: ModelExports;
+}
+
+export function createTrainingService(parts: TrainingServiceParts): ServiceImpl<typeof TrainingService> {
+  const { runs, catalog, exports } = parts;
   return {
     async *train({ config: message, requestId: id }, { signal }) {
       const requestId = checkRequestId(id);
@@ -18,7 +27,7 @@ export function createTrainingService(runs: TrainingRuns, catalog: Catalog): Ser
       const requestDigest = await digestOf(TrainingConfigSchema, message);
       signal.throwIfAborted();
       const run = await runs.start(config, { requestId, requestDigest });
-      for await (const event of runs.watch(run.id, 0, signal)) yield { event: toRunEvent(event) };
+      for await (const item of runs.watch(run.id, run.earliestSequence - 1, signal)) yield toFeedItem(item);
     },
 
     getRun({ name }) {
@@ -35,9 +44,41 @@ export function createTrainingService(runs: TrainingRuns, catalog: Catalog): Ser
       return { run: toRun(runs.cancel(checkRunName("name", name))) };
     },
 
+    pauseRun({ name }) {
+      return { run: toRun(runs.pause(checkRunName("name", name))) };
+    },
+
+    resumeRun({ name }) {
+      return { run: toRun(runs.resume(checkRunName("name", name))) };
+    },
+
+    async restartRun(request) {
+      const id = checkRunName("name", request.name);
+      const requestId = checkRequestId(request.requestId);
+      const requestDigest = await digestOf(RestartRunRequestSchema, request);
+      return { run: toRun(await runs.restart(id, { requestId, requestDigest })) };
+    },
+
+    async deleteRun({ name }) {
+      await runs.delete(checkRunName("name", name));
+      return {};
+    },
+
     async *watchRun(request, { signal }) {
       const { id, after } = checkWatchRun(request);
-      for await (const event of runs.watch(id, after, signal)) yield { event: toRunEvent(event) };
+      for await (const item of runs.watch(id, after, signal)) yield toFeedItem(item);
+    },
+
+    listRunEvents(request) {
+      const { id, ...query } = checkListRunEvents(request);
+      const { events, next, lastSequence } = runs.events(id, query);
+      return { events: events.map(toRunEvent), nextPageToken: next ? encodeEventsToken(next) : "", lastSequence };
+    },
+
+    async exportModel(request) {
+      const { id, ...order } = checkExportModel(request);
+      const { checkpoint, data, totalBytes, sha256 } = await exports.read(runs.get(id), order);
+      return { checkpoint: toCheckpoint(checkpoint), data, totalBytes: BigInt(totalBytes), sha256 };
     },
   };
 }

@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file multistep/v1/run.proto.
  */
 export const file_multistep_v1_run: GenFile = /*@__PURE__*/
-  fileDesc("ChZtdWx0aXN0ZXAvdjEvcnVuLnByb3RvEgxtdWx0aXN0ZXAudjEivgMKA1J1bhIMCgRuYW1lGAEgASgJEiUKBXN0YXRlGAIgASgOMhYubXVsdGlzdGVwLnYxLlJ1blN0YXRlEiwKBmNvbmZpZxgDIAEoCzIcLm11bHRpc3RlcC52MS5UcmFpbmluZ0NvbmZpZxIvCgtjcmVhdGVfdGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLgoKc3RhcnRfdGltZRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLAoIZW5kX3RpbWUYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEisKCHByb2dyZXNzGAcgASgLMhkubXVsdGlzdGVwLnYxLlJ1blByb2dyZXNzEikKCmV2YWx1YXRpb24YCCABKAsyFS5tdWx0aXN0ZXAudjEuTWV0cmljcxIWCg5zdGF0dXNfbWVzc2FnZRgJIAEoCRIVCg1sYXN0X3NlcXVlbmNlGAogASgNEg8KB2F0dGVtcHQYCyABKA0SLQoLY2hlY2twb2ludHMYDCADKAsyGC5tdWx0aXN0ZXAudjEuQ2hlY2twb2ludCLFAQoLUnVuUHJvZ3Jlc3MSDAoEc3RlcBgBIAEoDRITCgt0b3RhbF9zdGVwcxgCIAEoDRINCgVlcG9jaBgDIAEoDRIUCgx0b3RhbF9lcG9jaHMYBCABKA0SJwoIdHJhaW5pbmcYBSABKAsyFS5tdWx0aXN0ZXAudjEuTWV0cmljcxIZChFpbWFnZXNfcGVyX3NlY29uZBgGIAEoARIZCgxzZWNvbmRzX2xlZnQYByABKAFIAIgBAUIPCg1fc2Vjb25kc19sZWZ0IkMKB01ldHJpY3MSDAoEbG9zcxgBIAEoARIMCgR0b3AxGAIgASgBEgwKBHRvcDUYAyABKAESDgoGaW1hZ2VzGAQgASgNIkYKCkNoZWNrcG9pbnQSDAoEcGF0aBgBIAEoCRIMCgRzdGVwGAIgASgNEg0KBWVwb2NoGAMgASgNEg0KBWJ5dGVzGAQgASgEIogDCghSdW5FdmVudBILCgNydW4YASABKAkSEAoIc2VxdWVuY2UYAiABKA0SKAoEdGltZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDwoHYXR0ZW1wdBgEIAEoDRIMCgRzdGVwGAUgASgNEg0KBWVwb2NoGAYgASgNEjMKDXN0YXRlX2NoYW5nZWQYByABKAsyGi5tdWx0aXN0ZXAudjEuU3RhdGVDaGFuZ2VkSAASLAoJcHJlcGFyaW5nGAggASgLMhcubXVsdGlzdGVwLnYxLlByZXBhcmluZ0gAEjIKCHByb2dyZXNzGAkgASgLMh4ubXVsdGlzdGVwLnYxLlRyYWluaW5nUHJvZ3Jlc3NIABI2CgpldmFsdWF0aW9uGAogASgLMiAubXVsdGlzdGVwLnYxLkV2YWx1YXRpb25GaW5pc2hlZEgAEi4KCmNoZWNrcG9pbnQYCyABKAsyGC5tdWx0aXN0ZXAudjEuQ2hlY2twb2ludEgAQgYKBGtpbmQiTQoMU3RhdGVDaGFuZ2VkEiUKBXN0YXRlGAEgASgOMhYubXVsdGlzdGVwLnYxLlJ1blN0YXRlEhYKDnN0YXR1c19tZXNzYWdlGAIgASgJIm4KCVByZXBhcmluZxIXCg9waXBlbGluZXNfcmVhZHkYASABKA0SFwoPcGlwZWxpbmVzX3RvdGFsGAIgASgNEhgKEGtlcm5lbHNfbWVhc3VyZWQYAyABKA0SFQoNa2VybmVsc190b3RhbBgEIAEoDSKtAQoQVHJhaW5pbmdQcm9ncmVzcxImCgdtZXRyaWNzGAEgASgLMhUubXVsdGlzdGVwLnYxLk1ldHJpY3MSFQoNbGVhcm5pbmdfcmF0ZRgCIAEoARIZChFpbWFnZXNfcGVyX3NlY29uZBgDIAEoARITCgt0b3RhbF9zdGVwcxgEIAEoDRIZCgxzZWNvbmRzX2xlZnQYBSABKAFIAIgBAUIPCg1fc2Vjb25kc19sZWZ0IjwKEkV2YWx1YXRpb25GaW5pc2hlZBImCgdtZXRyaWNzGAEgASgLMhUubXVsdGlzdGVwLnYxLk1ldHJpY3MqtAEKCFJ1blN0YXRlEhkKFVJVTl9TVEFURV9VTlNQRUNJRklFRBAAEhQKEFJVTl9TVEFURV9RVUVVRUQQARIVChFSVU5fU1RBVEVfUlVOTklORxACEhgKFFJVTl9TVEFURV9DQU5DRUxMSU5HEAMSFwoTUlVOX1NUQVRFX0NBTkNFTExFRBAEEhQKEFJVTl9TVEFURV9GQUlMRUQQBRIXChNSVU5fU1RBVEVfU1VDQ0VFREVEEAZiBnByb3RvMw", [file_google_protobuf_timestamp, file_multistep_v1_training_config]);
+  fileDesc("ChZtdWx0aXN0ZXAvdjEvcnVuLnByb3RvEgxtdWx0aXN0ZXAudjEihQQKA1J1bhIMCgRuYW1lGAEgASgJEiUKBXN0YXRlGAIgASgOMhYubXVsdGlzdGVwLnYxLlJ1blN0YXRlEiwKBmNvbmZpZxgDIAEoCzIcLm11bHRpc3RlcC52MS5UcmFpbmluZ0NvbmZpZxIvCgtjcmVhdGVfdGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLgoKc3RhcnRfdGltZRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLAoIZW5kX3RpbWUYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEisKCHByb2dyZXNzGAcgASgLMhkubXVsdGlzdGVwLnYxLlJ1blByb2dyZXNzEikKCmV2YWx1YXRpb24YCCABKAsyFS5tdWx0aXN0ZXAudjEuTWV0cmljcxIWCg5zdGF0dXNfbWVzc2FnZRgJIAEoCRIVCg1sYXN0X3NlcXVlbmNlGAogASgNEg8KB2F0dGVtcHQYCyABKA0SLQoLY2hlY2twb2ludHMYDCADKAsyGC5tdWx0aXN0ZXAudjEuQ2hlY2twb2ludBIZChFlYXJsaWVzdF9zZXF1ZW5jZRgNIAEoDRIZChFyZXN1bWVzX2J5X2l0c2VsZhgOIAEoCBIPCgdyZXRyaWVzGA8gASgNIsUBCgtSdW5Qcm9ncmVzcxIMCgRzdGVwGAEgASgNEhMKC3RvdGFsX3N0ZXBzGAIgASgNEg0KBWVwb2NoGAMgASgNEhQKDHRvdGFsX2Vwb2NocxgEIAEoDRInCgh0cmFpbmluZxgFIAEoCzIVLm11bHRpc3RlcC52MS5NZXRyaWNzEhkKEWltYWdlc19wZXJfc2Vjb25kGAYgASgBEhkKDHNlY29uZHNfbGVmdBgHIAEoAUgAiAEBQg8KDV9zZWNvbmRzX2xlZnQiQwoHTWV0cmljcxIMCgRsb3NzGAEgASgBEgwKBHRvcDEYAiABKAESDAoEdG9wNRgDIAEoARIOCgZpbWFnZXMYBCABKA0iVAoKQ2hlY2twb2ludBIMCgRwYXRoGAEgASgJEgwKBHN0ZXAYAiABKA0SDQoFZXBvY2gYAyABKA0SDQoFYnl0ZXMYBCABKAQSDAoEYmVzdBgFIAEoCCKyAwoIUnVuRXZlbnQSCwoDcnVuGAEgASgJEhAKCHNlcXVlbmNlGAIgASgNEigKBHRpbWUYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg8KB2F0dGVtcHQYBCABKA0SDAoEc3RlcBgFIAEoDRINCgVlcG9jaBgGIAEoDRIzCg1zdGF0ZV9jaGFuZ2VkGAcgASgLMhoubXVsdGlzdGVwLnYxLlN0YXRlQ2hhbmdlZEgAEiwKCXByZXBhcmluZxgIIAEoCzIXLm11bHRpc3RlcC52MS5QcmVwYXJpbmdIABIyCghwcm9ncmVzcxgJIAEoCzIeLm11bHRpc3RlcC52MS5UcmFpbmluZ1Byb2dyZXNzSAASNgoKZXZhbHVhdGlvbhgKIAEoCzIgLm11bHRpc3RlcC52MS5FdmFsdWF0aW9uRmluaXNoZWRIABIuCgpjaGVja3BvaW50GAsgASgLMhgubXVsdGlzdGVwLnYxLkNoZWNrcG9pbnRIABIoCgdyZXN1bWVkGAwgASgLMhUubXVsdGlzdGVwLnYxLlJlc3VtZWRIAEIGCgRraW5kImgKDFN0YXRlQ2hhbmdlZBIlCgVzdGF0ZRgBIAEoDjIWLm11bHRpc3RlcC52MS5SdW5TdGF0ZRIWCg5zdGF0dXNfbWVzc2FnZRgCIAEoCRIZChFyZXN1bWVzX2J5X2l0c2VsZhgDIAEoCCJjCgdSZXN1bWVkEiYKBGZyb20YASABKAsyGC5tdWx0aXN0ZXAudjEuQ2hlY2twb2ludBIwCgdyZWZ1c2VkGAIgAygLMh8ubXVsdGlzdGVwLnYxLlJlZnVzZWRDaGVja3BvaW50IjEKEVJlZnVzZWRDaGVja3BvaW50EgwKBHBhdGgYASABKAkSDgoGcmVhc29uGAIgASgJIm4KCVByZXBhcmluZxIXCg9waXBlbGluZXNfcmVhZHkYASABKA0SFwoPcGlwZWxpbmVzX3RvdGFsGAIgASgNEhgKEGtlcm5lbHNfbWVhc3VyZWQYAyABKA0SFQoNa2VybmVsc190b3RhbBgEIAEoDSLBAQoQVHJhaW5pbmdQcm9ncmVzcxImCgdtZXRyaWNzGAEgASgLMhUubXVsdGlzdGVwLnYxLk1ldHJpY3MSFQoNbGVhcm5pbmdfcmF0ZRgCIAEoARIZChFpbWFnZXNfcGVyX3NlY29uZBgDIAEoARITCgt0b3RhbF9zdGVwcxgEIAEoDRIZCgxzZWNvbmRzX2xlZnQYBSABKAFIAIgBARISCgpmaXJzdF9zdGVwGAYgASgNQg8KDV9zZWNvbmRzX2xlZnQiPAoSRXZhbHVhdGlvbkZpbmlzaGVkEiYKB21ldHJpY3MYASABKAsyFS5tdWx0aXN0ZXAudjEuTWV0cmljcyrhAQoIUnVuU3RhdGUSGQoVUlVOX1NUQVRFX1VOU1BFQ0lGSUVEEAASFAoQUlVOX1NUQVRFX1FVRVVFRBABEhUKEVJVTl9TVEFURV9SVU5OSU5HEAISGAoUUlVOX1NUQVRFX0NBTkNFTExJTkcQAxIXChNSVU5fU1RBVEVfQ0FOQ0VMTEVEEAQSFAoQUlVOX1NUQVRFX0ZBSUxFRBAFEhcKE1JVTl9TVEFURV9TVUNDRUVERUQQBhIVChFSVU5fU1RBVEVfUEFVU0lORxAHEhQKEFJVTl9TVEFURV9QQVVTRUQQCGIGcHJvdG8z", [file_google_protobuf_timestamp, file_multistep_v1_training_config]);
 
 /**
  * A training run. Its life does not depend on the stream that started it.
@@ -73,7 +73,7 @@ export type Run = Message<"multistep.v1.Run"> & {
   evaluation?: Metrics | undefined;
 
   /**
-   * Why the run is FAILED or CANCELLED, in one sentence; empty otherwise.
+   * Why the run is in its state, in one sentence; empty where that needs no reason.
    *
    * @generated from field: string status_message = 9;
    */
@@ -94,11 +94,32 @@ export type Run = Message<"multistep.v1.Run"> & {
   attempt: number;
 
   /**
-   * Newest last.
+   * Those on the server's disk, oldest first.
    *
    * @generated from field: repeated multistep.v1.Checkpoint checkpoints = 12;
    */
   checkpoints: Checkpoint[];
+
+  /**
+   * The first event that WatchRun can give: those before it were thinned out, which ListRunEvents still reads.
+   *
+   * @generated from field: uint32 earliest_sequence = 13;
+   */
+  earliestSequence: number;
+
+  /**
+   * The run is paused by the server, for want of room on the disk, and goes on when there is room.
+   *
+   * @generated from field: bool resumes_by_itself = 14;
+   */
+  resumesByItself: boolean;
+
+  /**
+   * How often it was taken up again after a fault of the GPU or the engine.
+   *
+   * @generated from field: uint32 retries = 15;
+   */
+  retries: number;
 };
 
 /**
@@ -226,6 +247,13 @@ export type Checkpoint = Message<"multistep.v1.Checkpoint"> & {
    * @generated from field: uint64 bytes = 4;
    */
   bytes: bigint;
+
+  /**
+   * Its evaluation is the best of the run so far.
+   *
+   * @generated from field: bool best = 5;
+   */
+  best: boolean;
 };
 
 /**
@@ -236,7 +264,8 @@ export const CheckpointSchema: GenMessage<Checkpoint> = /*@__PURE__*/
   messageDesc(file_multistep_v1_run, 3);
 
 /**
- * One entry of a run's log. Sequences start at 1 and have no gap.
+ * One entry of a run's log. Sequences start at 1 and have no gap. A run that is taken up again repeats the steps since
+ * its last checkpoint; what the log has of them already is not told again.
  *
  * @generated from message multistep.v1.RunEvent
  */
@@ -252,6 +281,8 @@ export type RunEvent = Message<"multistep.v1.RunEvent"> & {
   sequence: number;
 
   /**
+   * Never before the time of the event before.
+   *
    * @generated from field: google.protobuf.Timestamp time = 3;
    */
   time?: Timestamp | undefined;
@@ -304,6 +335,12 @@ export type RunEvent = Message<"multistep.v1.RunEvent"> & {
      */
     value: Checkpoint;
     case: "checkpoint";
+  } | {
+    /**
+     * @generated from field: multistep.v1.Resumed resumed = 12;
+     */
+    value: Resumed;
+    case: "resumed";
   } | { case: undefined; value?: undefined };
 };
 
@@ -327,6 +364,13 @@ export type StateChanged = Message<"multistep.v1.StateChanged"> & {
    * @generated from field: string status_message = 2;
    */
   statusMessage: string;
+
+  /**
+   * Of PAUSING and PAUSED: the server paused the run, for want of room on the disk, and resumes it by itself.
+   *
+   * @generated from field: bool resumes_by_itself = 3;
+   */
+  resumesByItself: boolean;
 };
 
 /**
@@ -335,6 +379,56 @@ export type StateChanged = Message<"multistep.v1.StateChanged"> & {
  */
 export const StateChangedSchema: GenMessage<StateChanged> = /*@__PURE__*/
   messageDesc(file_multistep_v1_run, 5);
+
+/**
+ * Where a run that is taken up again goes on.
+ *
+ * @generated from message multistep.v1.Resumed
+ */
+export type Resumed = Message<"multistep.v1.Resumed"> & {
+  /**
+   * Unset: no checkpoint could be used, and the run starts anew.
+   *
+   * @generated from field: multistep.v1.Checkpoint from = 1;
+   */
+  from?: Checkpoint | undefined;
+
+  /**
+   * Newer checkpoints that could not be used.
+   *
+   * @generated from field: repeated multistep.v1.RefusedCheckpoint refused = 2;
+   */
+  refused: RefusedCheckpoint[];
+};
+
+/**
+ * Describes the message multistep.v1.Resumed.
+ * Use `create(ResumedSchema)` to create a new message.
+ */
+export const ResumedSchema: GenMessage<Resumed> = /*@__PURE__*/
+  messageDesc(file_multistep_v1_run, 6);
+
+/**
+ * @generated from message multistep.v1.RefusedCheckpoint
+ */
+export type RefusedCheckpoint = Message<"multistep.v1.RefusedCheckpoint"> & {
+  /**
+   * @generated from field: string path = 1;
+   */
+  path: string;
+
+  /**
+   * @generated from field: string reason = 2;
+   */
+  reason: string;
+};
+
+/**
+ * Describes the message multistep.v1.RefusedCheckpoint.
+ * Use `create(RefusedCheckpointSchema)` to create a new message.
+ */
+export const RefusedCheckpointSchema: GenMessage<RefusedCheckpoint> = /*@__PURE__*/
+  messageDesc(file_multistep_v1_run, 7);
 
 /**
  * Before the first step kernels are measured, where the server is to find the fastest and has not yet; then pipelines
@@ -371,10 +465,10 @@ export type Preparing = Message<"multistep.v1.Preparing"> & {
  * Use `create(PreparingSchema)` to create a new message.
  */
 export const PreparingSchema: GenMessage<Preparing> = /*@__PURE__*/
-  messageDesc(file_multistep_v1_run, 6);
+  messageDesc(file_multistep_v1_run, 8);
 
 /**
- * Means over the steps since the last such event.
+ * Means over the steps since the last such event: every step of a run is in exactly one.
  *
  * @generated from message multistep.v1.TrainingProgress
  */
@@ -403,6 +497,13 @@ export type TrainingProgress = Message<"multistep.v1.TrainingProgress"> & {
    * @generated from field: optional double seconds_left = 5;
    */
   secondsLeft?: number | undefined;
+
+  /**
+   * The first of the steps the means are over; the event's own step is the last.
+   *
+   * @generated from field: uint32 first_step = 6;
+   */
+  firstStep: number;
 };
 
 /**
@@ -410,7 +511,7 @@ export type TrainingProgress = Message<"multistep.v1.TrainingProgress"> & {
  * Use `create(TrainingProgressSchema)` to create a new message.
  */
 export const TrainingProgressSchema: GenMessage<TrainingProgress> = /*@__PURE__*/
-  messageDesc(file_multistep_v1_run, 7);
+  messageDesc(file_multistep_v1_run, 9);
 
 /**
  * @generated from message multistep.v1.EvaluationFinished
@@ -427,7 +528,7 @@ export type EvaluationFinished = Message<"multistep.v1.EvaluationFinished"> & {
  * Use `create(EvaluationFinishedSchema)` to create a new message.
  */
 export const EvaluationFinishedSchema: GenMessage<EvaluationFinished> = /*@__PURE__*/
-  messageDesc(file_multistep_v1_run, 8);
+  messageDesc(file_multistep_v1_run, 10);
 
 /**
  * @generated from enum multistep.v1.RunState
@@ -467,6 +568,18 @@ export enum RunState {
    * @generated from enum value: RUN_STATE_SUCCEEDED = 6;
    */
   SUCCEEDED = 6,
+
+  /**
+   * Finishes the steps in flight and writes a checkpoint.
+   *
+   * @generated from enum value: RUN_STATE_PAUSING = 7;
+   */
+  PAUSING = 7,
+
+  /**
+   * @generated from enum value: RUN_STATE_PAUSED = 8;
+   */
+  PAUSED = 8,
 }
 
 /**

@@ -2,9 +2,11 @@
 // @generated from file multistep/v1/training_service.proto (package multistep.v1, syntax proto3)
 /* eslint-disable */
 
-import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
-import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
-import type { Run, RunEvent } from "./run_pb.ts";
+import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
+import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
+import type { Timestamp } from "@bufbuild/protobuf/wkt";
+import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
+import type { Checkpoint, Run, RunEvent, RunState } from "./run_pb.ts";
 import { file_multistep_v1_run } from "./run_pb.ts";
 import type { TrainingConfig } from "./training_config_pb.ts";
 import { file_multistep_v1_training_config } from "./training_config_pb.ts";
@@ -14,7 +16,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file multistep/v1/training_service.proto.
  */
 export const file_multistep_v1_training_service: GenFile = /*@__PURE__*/
-  fileDesc("CiNtdWx0aXN0ZXAvdjEvdHJhaW5pbmdfc2VydmljZS5wcm90bxIMbXVsdGlzdGVwLnYxIlAKDFRyYWluUmVxdWVzdBIsCgZjb25maWcYASABKAsyHC5tdWx0aXN0ZXAudjEuVHJhaW5pbmdDb25maWcSEgoKcmVxdWVzdF9pZBgCIAEoCSI2Cg1UcmFpblJlc3BvbnNlEiUKBWV2ZW50GAEgASgLMhYubXVsdGlzdGVwLnYxLlJ1bkV2ZW50Ih0KDUdldFJ1blJlcXVlc3QSDAoEbmFtZRgBIAEoCSIwCg5HZXRSdW5SZXNwb25zZRIeCgNydW4YASABKAsyES5tdWx0aXN0ZXAudjEuUnVuIjgKD0xpc3RSdW5zUmVxdWVzdBIRCglwYWdlX3NpemUYASABKA0SEgoKcGFnZV90b2tlbhgCIAEoCSJMChBMaXN0UnVuc1Jlc3BvbnNlEh8KBHJ1bnMYASADKAsyES5tdWx0aXN0ZXAudjEuUnVuEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSIgChBDYW5jZWxSdW5SZXF1ZXN0EgwKBG5hbWUYASABKAkiMwoRQ2FuY2VsUnVuUmVzcG9uc2USHgoDcnVuGAEgASgLMhEubXVsdGlzdGVwLnYxLlJ1biI3Cg9XYXRjaFJ1blJlcXVlc3QSDAoEbmFtZRgBIAEoCRIWCg5hZnRlcl9zZXF1ZW5jZRgCIAEoDSI5ChBXYXRjaFJ1blJlc3BvbnNlEiUKBWV2ZW50GAEgASgLMhYubXVsdGlzdGVwLnYxLlJ1bkV2ZW50MoADCg9UcmFpbmluZ1NlcnZpY2USQgoFVHJhaW4SGi5tdWx0aXN0ZXAudjEuVHJhaW5SZXF1ZXN0GhsubXVsdGlzdGVwLnYxLlRyYWluUmVzcG9uc2UwARJDCgZHZXRSdW4SGy5tdWx0aXN0ZXAudjEuR2V0UnVuUmVxdWVzdBocLm11bHRpc3RlcC52MS5HZXRSdW5SZXNwb25zZRJJCghMaXN0UnVucxIdLm11bHRpc3RlcC52MS5MaXN0UnVuc1JlcXVlc3QaHi5tdWx0aXN0ZXAudjEuTGlzdFJ1bnNSZXNwb25zZRJMCglDYW5jZWxSdW4SHi5tdWx0aXN0ZXAudjEuQ2FuY2VsUnVuUmVxdWVzdBofLm11bHRpc3RlcC52MS5DYW5jZWxSdW5SZXNwb25zZRJLCghXYXRjaFJ1bhIdLm11bHRpc3RlcC52MS5XYXRjaFJ1blJlcXVlc3QaHi5tdWx0aXN0ZXAudjEuV2F0Y2hSdW5SZXNwb25zZTABYgZwcm90bzM", [file_multistep_v1_run, file_multistep_v1_training_config]);
+  fileDesc("CiNtdWx0aXN0ZXAvdjEvdHJhaW5pbmdfc2VydmljZS5wcm90bxIMbXVsdGlzdGVwLnYxIlAKDFRyYWluUmVxdWVzdBIsCgZjb25maWcYASABKAsyHC5tdWx0aXN0ZXAudjEuVHJhaW5pbmdDb25maWcSEgoKcmVxdWVzdF9pZBgCIAEoCSJiCg1UcmFpblJlc3BvbnNlEiUKBWV2ZW50GAEgASgLMhYubXVsdGlzdGVwLnYxLlJ1bkV2ZW50EioKCWhlYXJ0YmVhdBgCIAEoCzIXLm11bHRpc3RlcC52MS5IZWFydGJlYXQiTAoJSGVhcnRiZWF0EhUKDWxhc3Rfc2VxdWVuY2UYASABKA0SKAoEdGltZRgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiHQoNR2V0UnVuUmVxdWVzdBIMCgRuYW1lGAEgASgJIjAKDkdldFJ1blJlc3BvbnNlEh4KA3J1bhgBIAEoCzIRLm11bHRpc3RlcC52MS5SdW4iYAoPTGlzdFJ1bnNSZXF1ZXN0EhEKCXBhZ2Vfc2l6ZRgBIAEoDRISCgpwYWdlX3Rva2VuGAIgASgJEiYKBnN0YXRlcxgDIAMoDjIWLm11bHRpc3RlcC52MS5SdW5TdGF0ZSJMChBMaXN0UnVuc1Jlc3BvbnNlEh8KBHJ1bnMYASADKAsyES5tdWx0aXN0ZXAudjEuUnVuEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSIgChBDYW5jZWxSdW5SZXF1ZXN0EgwKBG5hbWUYASABKAkiMwoRQ2FuY2VsUnVuUmVzcG9uc2USHgoDcnVuGAEgASgLMhEubXVsdGlzdGVwLnYxLlJ1biIfCg9QYXVzZVJ1blJlcXVlc3QSDAoEbmFtZRgBIAEoCSIyChBQYXVzZVJ1blJlc3BvbnNlEh4KA3J1bhgBIAEoCzIRLm11bHRpc3RlcC52MS5SdW4iIAoQUmVzdW1lUnVuUmVxdWVzdBIMCgRuYW1lGAEgASgJIjMKEVJlc3VtZVJ1blJlc3BvbnNlEh4KA3J1bhgBIAEoCzIRLm11bHRpc3RlcC52MS5SdW4iNQoRUmVzdGFydFJ1blJlcXVlc3QSDAoEbmFtZRgBIAEoCRISCgpyZXF1ZXN0X2lkGAIgASgJIjQKElJlc3RhcnRSdW5SZXNwb25zZRIeCgNydW4YASABKAsyES5tdWx0aXN0ZXAudjEuUnVuIiAKEERlbGV0ZVJ1blJlcXVlc3QSDAoEbmFtZRgBIAEoCSITChFEZWxldGVSdW5SZXNwb25zZSI3Cg9XYXRjaFJ1blJlcXVlc3QSDAoEbmFtZRgBIAEoCRIWCg5hZnRlcl9zZXF1ZW5jZRgCIAEoDSJlChBXYXRjaFJ1blJlc3BvbnNlEiUKBWV2ZW50GAEgASgLMhYubXVsdGlzdGVwLnYxLlJ1bkV2ZW50EioKCWhlYXJ0YmVhdBgCIAEoCzIXLm11bHRpc3RlcC52MS5IZWFydGJlYXQifQoUTGlzdFJ1bkV2ZW50c1JlcXVlc3QSDAoEbmFtZRgBIAEoCRIWCg5hZnRlcl9zZXF1ZW5jZRgCIAEoDRIRCglwYWdlX3NpemUYAyABKA0SEgoKcGFnZV90b2tlbhgEIAEoCRIYChBwcm9ncmVzc193aW5kb3dzGAUgASgNIm8KFUxpc3RSdW5FdmVudHNSZXNwb25zZRImCgZldmVudHMYASADKAsyFi5tdWx0aXN0ZXAudjEuUnVuRXZlbnQSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJEhUKDWxhc3Rfc2VxdWVuY2UYAyABKA0ipQEKEkV4cG9ydE1vZGVsUmVxdWVzdBIMCgRuYW1lGAEgASgJEjAKBmNob2ljZRgCIAEoDjIeLm11bHRpc3RlcC52MS5DaGVja3BvaW50Q2hvaWNlSAASDgoEcGF0aBgDIAEoCUgAEhcKD29wdGltaXplcl9zdGF0ZRgEIAEoCBIOCgZvZmZzZXQYBSABKAQSDQoFbGltaXQYBiABKA1CBwoFd2hpY2gidgoTRXhwb3J0TW9kZWxSZXNwb25zZRIsCgpjaGVja3BvaW50GAEgASgLMhgubXVsdGlzdGVwLnYxLkNoZWNrcG9pbnQSDAoEZGF0YRgCIAEoDBITCgt0b3RhbF9ieXRlcxgDIAEoBBIOCgZzaGEyNTYYBCABKAkqbwoQQ2hlY2twb2ludENob2ljZRIhCh1DSEVDS1BPSU5UX0NIT0lDRV9VTlNQRUNJRklFRBAAEhwKGENIRUNLUE9JTlRfQ0hPSUNFX05FV0VTVBABEhoKFkNIRUNLUE9JTlRfQ0hPSUNFX0JFU1QQAjLmBgoPVHJhaW5pbmdTZXJ2aWNlEkIKBVRyYWluEhoubXVsdGlzdGVwLnYxLlRyYWluUmVxdWVzdBobLm11bHRpc3RlcC52MS5UcmFpblJlc3BvbnNlMAESQwoGR2V0UnVuEhsubXVsdGlzdGVwLnYxLkdldFJ1blJlcXVlc3QaHC5tdWx0aXN0ZXAudjEuR2V0UnVuUmVzcG9uc2USSQoITGlzdFJ1bnMSHS5tdWx0aXN0ZXAudjEuTGlzdFJ1bnNSZXF1ZXN0Gh4ubXVsdGlzdGVwLnYxLkxpc3RSdW5zUmVzcG9uc2USTAoJQ2FuY2VsUnVuEh4ubXVsdGlzdGVwLnYxLkNhbmNlbFJ1blJlcXVlc3QaHy5tdWx0aXN0ZXAudjEuQ2FuY2VsUnVuUmVzcG9uc2USSQoIUGF1c2VSdW4SHS5tdWx0aXN0ZXAudjEuUGF1c2VSdW5SZXF1ZXN0Gh4ubXVsdGlzdGVwLnYxLlBhdXNlUnVuUmVzcG9uc2USTAoJUmVzdW1lUnVuEh4ubXVsdGlzdGVwLnYxLlJlc3VtZVJ1blJlcXVlc3QaHy5tdWx0aXN0ZXAudjEuUmVzdW1lUnVuUmVzcG9uc2USTwoKUmVzdGFydFJ1bhIfLm11bHRpc3RlcC52MS5SZXN0YXJ0UnVuUmVxdWVzdBogLm11bHRpc3RlcC52MS5SZXN0YXJ0UnVuUmVzcG9uc2USTAoJRGVsZXRlUnVuEh4ubXVsdGlzdGVwLnYxLkRlbGV0ZVJ1blJlcXVlc3QaHy5tdWx0aXN0ZXAudjEuRGVsZXRlUnVuUmVzcG9uc2USSwoIV2F0Y2hSdW4SHS5tdWx0aXN0ZXAudjEuV2F0Y2hSdW5SZXF1ZXN0Gh4ubXVsdGlzdGVwLnYxLldhdGNoUnVuUmVzcG9uc2UwARJYCg1MaXN0UnVuRXZlbnRzEiIubXVsdGlzdGVwLnYxLkxpc3RSdW5FdmVudHNSZXF1ZXN0GiMubXVsdGlzdGVwLnYxLkxpc3RSdW5FdmVudHNSZXNwb25zZRJSCgtFeHBvcnRNb2RlbBIgLm11bHRpc3RlcC52MS5FeHBvcnRNb2RlbFJlcXVlc3QaIS5tdWx0aXN0ZXAudjEuRXhwb3J0TW9kZWxSZXNwb25zZWIGcHJvdG8z", [file_google_protobuf_timestamp, file_multistep_v1_run, file_multistep_v1_training_config]);
 
 /**
  * @generated from message multistep.v1.TrainRequest
@@ -42,6 +44,8 @@ export const TrainRequestSchema: GenMessage<TrainRequest> = /*@__PURE__*/
   messageDesc(file_multistep_v1_training_service, 0);
 
 /**
+ * Exactly one field is set.
+ *
  * @generated from message multistep.v1.TrainResponse
  */
 export type TrainResponse = Message<"multistep.v1.TrainResponse"> & {
@@ -49,6 +53,11 @@ export type TrainResponse = Message<"multistep.v1.TrainResponse"> & {
    * @generated from field: multistep.v1.RunEvent event = 1;
    */
   event?: RunEvent | undefined;
+
+  /**
+   * @generated from field: multistep.v1.Heartbeat heartbeat = 2;
+   */
+  heartbeat?: Heartbeat | undefined;
 };
 
 /**
@@ -57,6 +66,32 @@ export type TrainResponse = Message<"multistep.v1.TrainResponse"> & {
  */
 export const TrainResponseSchema: GenMessage<TrainResponse> = /*@__PURE__*/
   messageDesc(file_multistep_v1_training_service, 1);
+
+/**
+ * The stream was silent for a while, and nothing is lost. It is no event: it has no sequence and is not kept.
+ *
+ * @generated from message multistep.v1.Heartbeat
+ */
+export type Heartbeat = Message<"multistep.v1.Heartbeat"> & {
+  /**
+   * The newest event of the run, which the stream has told.
+   *
+   * @generated from field: uint32 last_sequence = 1;
+   */
+  lastSequence: number;
+
+  /**
+   * @generated from field: google.protobuf.Timestamp time = 2;
+   */
+  time?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message multistep.v1.Heartbeat.
+ * Use `create(HeartbeatSchema)` to create a new message.
+ */
+export const HeartbeatSchema: GenMessage<Heartbeat> = /*@__PURE__*/
+  messageDesc(file_multistep_v1_training_service, 2);
 
 /**
  * @generated from message multistep.v1.GetRunRequest
@@ -75,7 +110,7 @@ export type GetRunRequest = Message<"multistep.v1.GetRunRequest"> & {
  * Use `create(GetRunRequestSchema)` to create a new message.
  */
 export const GetRunRequestSchema: GenMessage<GetRunRequest> = /*@__PURE__*/
-  messageDesc(file_multistep_v1_training_service, 2);
+  messageDesc(file_multistep_v1_training_service, 3);
 
 /**
  * @generated from message multistep.v1.GetRunResponse
@@ -92,7 +127,7 @@ export type GetRunResponse = Message<"multistep.v1.GetRunResponse"> & {
  * Use `create(GetRunResponseSchema)` to create a new message.
  */
 export const GetRunResponseSchema: GenMessage<GetRunResponse> = /*@__PURE__*/
-  messageDesc(file_multistep_v1_training_service, 3);
+  messageDesc(file_multistep_v1_training_service, 4);
 
 /**
  * @generated from message multistep.v1.ListRunsRequest
@@ -111,6 +146,13 @@ export type ListRunsRequest = Message<"multistep.v1.ListRunsRequest"> & {
    * @generated from field: string page_token = 2;
    */
   pageToken: string;
+
+  /**
+   * Only runs in one of these states; none: all runs.
+   *
+   * @generated from field: repeated multistep.v1.RunState states = 3;
+   */
+  states: RunState[];
 };
 
 /**
@@ -118,7 +160,7 @@ export type ListRunsRequest = Message<"multistep.v1.ListRunsRequest"> & {
  * Use `create(ListRunsRequestSchema)` to create a new message.
  */
 export const ListRunsRequestSchema: GenMessage<ListRunsRequest> = /*@__PURE__*/
-  messageDesc(file_multistep_v1_training_service, 4);
+  messageDesc(file_multistep_v1_training_service, 5);
 
 /**
  * @generated from message multistep.v1.ListRunsResponse
@@ -142,7 +184,7 @@ export type ListRunsResponse = Message<"multistep.v1.ListRunsResponse"> & {
  * Use `create(ListRunsResponseSchema)` to create a new message.
  */
 export const ListRunsResponseSchema: GenMessage<ListRunsResponse> = /*@__PURE__*/
-  messageDesc(file_multistep_v1_training_service, 5);
+  messageDesc(file_multistep_v1_training_service, 6);
 
 /**
  * @generated from message multistep.v1.CancelRunRequest
@@ -161,7 +203,7 @@ export type CancelRunRequest = Message<"multistep.v1.CancelRunRequest"> & {
  * Use `create(CancelRunRequestSchema)` to create a new message.
  */
 export const CancelRunRequestSchema: GenMessage<CancelRunRequest> = /*@__PURE__*/
-  messageDesc(file_multistep_v1_training_service, 6);
+  messageDesc(file_multistep_v1_training_service, 7);
 
 /**
  * @generated from message multistep.v1.CancelRunResponse
@@ -178,7 +220,156 @@ export type CancelRunResponse = Message<"multistep.v1.CancelRunResponse"> & {
  * Use `create(CancelRunResponseSchema)` to create a new message.
  */
 export const CancelRunResponseSchema: GenMessage<CancelRunResponse> = /*@__PURE__*/
-  messageDesc(file_multistep_v1_training_service, 7);
+  messageDesc(file_multistep_v1_training_service, 8);
+
+/**
+ * @generated from message multistep.v1.PauseRunRequest
+ */
+export type PauseRunRequest = Message<"multistep.v1.PauseRunRequest"> & {
+  /**
+   * "runs/<id>"
+   *
+   * @generated from field: string name = 1;
+   */
+  name: string;
+};
+
+/**
+ * Describes the message multistep.v1.PauseRunRequest.
+ * Use `create(PauseRunRequestSchema)` to create a new message.
+ */
+export const PauseRunRequestSchema: GenMessage<PauseRunRequest> = /*@__PURE__*/
+  messageDesc(file_multistep_v1_training_service, 9);
+
+/**
+ * @generated from message multistep.v1.PauseRunResponse
+ */
+export type PauseRunResponse = Message<"multistep.v1.PauseRunResponse"> & {
+  /**
+   * @generated from field: multistep.v1.Run run = 1;
+   */
+  run?: Run | undefined;
+};
+
+/**
+ * Describes the message multistep.v1.PauseRunResponse.
+ * Use `create(PauseRunResponseSchema)` to create a new message.
+ */
+export const PauseRunResponseSchema: GenMessage<PauseRunResponse> = /*@__PURE__*/
+  messageDesc(file_multistep_v1_training_service, 10);
+
+/**
+ * @generated from message multistep.v1.ResumeRunRequest
+ */
+export type ResumeRunRequest = Message<"multistep.v1.ResumeRunRequest"> & {
+  /**
+   * "runs/<id>"
+   *
+   * @generated from field: string name = 1;
+   */
+  name: string;
+};
+
+/**
+ * Describes the message multistep.v1.ResumeRunRequest.
+ * Use `create(ResumeRunRequestSchema)` to create a new message.
+ */
+export const ResumeRunRequestSchema: GenMessage<ResumeRunRequest> = /*@__PURE__*/
+  messageDesc(file_multistep_v1_training_service, 11);
+
+/**
+ * @generated from message multistep.v1.ResumeRunResponse
+ */
+export type ResumeRunResponse = Message<"multistep.v1.ResumeRunResponse"> & {
+  /**
+   * @generated from field: multistep.v1.Run run = 1;
+   */
+  run?: Run | undefined;
+};
+
+/**
+ * Describes the message multistep.v1.ResumeRunResponse.
+ * Use `create(ResumeRunResponseSchema)` to create a new message.
+ */
+export const ResumeRunResponseSchema: GenMessage<ResumeRunResponse> = /*@__PURE__*/
+  messageDesc(file_multistep_v1_training_service, 12);
+
+/**
+ * @generated from message multistep.v1.RestartRunRequest
+ */
+export type RestartRunRequest = Message<"multistep.v1.RestartRunRequest"> & {
+  /**
+   * "runs/<id>"; in any state.
+   *
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * As in TrainRequest.
+   *
+   * @generated from field: string request_id = 2;
+   */
+  requestId: string;
+};
+
+/**
+ * Describes the message multistep.v1.RestartRunRequest.
+ * Use `create(RestartRunRequestSchema)` to create a new message.
+ */
+export const RestartRunRequestSchema: GenMessage<RestartRunRequest> = /*@__PURE__*/
+  messageDesc(file_multistep_v1_training_service, 13);
+
+/**
+ * @generated from message multistep.v1.RestartRunResponse
+ */
+export type RestartRunResponse = Message<"multistep.v1.RestartRunResponse"> & {
+  /**
+   * The new one.
+   *
+   * @generated from field: multistep.v1.Run run = 1;
+   */
+  run?: Run | undefined;
+};
+
+/**
+ * Describes the message multistep.v1.RestartRunResponse.
+ * Use `create(RestartRunResponseSchema)` to create a new message.
+ */
+export const RestartRunResponseSchema: GenMessage<RestartRunResponse> = /*@__PURE__*/
+  messageDesc(file_multistep_v1_training_service, 14);
+
+/**
+ * @generated from message multistep.v1.DeleteRunRequest
+ */
+export type DeleteRunRequest = Message<"multistep.v1.DeleteRunRequest"> & {
+  /**
+   * "runs/<id>"
+   *
+   * @generated from field: string name = 1;
+   */
+  name: string;
+};
+
+/**
+ * Describes the message multistep.v1.DeleteRunRequest.
+ * Use `create(DeleteRunRequestSchema)` to create a new message.
+ */
+export const DeleteRunRequestSchema: GenMessage<DeleteRunRequest> = /*@__PURE__*/
+  messageDesc(file_multistep_v1_training_service, 15);
+
+/**
+ * @generated from message multistep.v1.DeleteRunResponse
+ */
+export type DeleteRunResponse = Message<"multistep.v1.DeleteRunResponse"> & {
+};
+
+/**
+ * Describes the message multistep.v1.DeleteRunResponse.
+ * Use `create(DeleteRunResponseSchema)` to create a new message.
+ */
+export const DeleteRunResponseSchema: GenMessage<DeleteRunResponse> = /*@__PURE__*/
+  messageDesc(file_multistep_v1_training_service, 16);
 
 /**
  * @generated from message multistep.v1.WatchRunRequest
@@ -192,7 +383,8 @@ export type WatchRunRequest = Message<"multistep.v1.WatchRunRequest"> & {
   name: string;
 
   /**
-   * 0: from the beginning. Past the run's last sequence: OUT_OF_RANGE.
+   * 0: from the beginning. Past the run's last sequence, or followed by events that were thinned out: OUT_OF_RANGE,
+   * which names the last or the earliest sequence.
    *
    * @generated from field: uint32 after_sequence = 2;
    */
@@ -204,9 +396,11 @@ export type WatchRunRequest = Message<"multistep.v1.WatchRunRequest"> & {
  * Use `create(WatchRunRequestSchema)` to create a new message.
  */
 export const WatchRunRequestSchema: GenMessage<WatchRunRequest> = /*@__PURE__*/
-  messageDesc(file_multistep_v1_training_service, 8);
+  messageDesc(file_multistep_v1_training_service, 17);
 
 /**
+ * Exactly one field is set.
+ *
  * @generated from message multistep.v1.WatchRunResponse
  */
 export type WatchRunResponse = Message<"multistep.v1.WatchRunResponse"> & {
@@ -214,6 +408,11 @@ export type WatchRunResponse = Message<"multistep.v1.WatchRunResponse"> & {
    * @generated from field: multistep.v1.RunEvent event = 1;
    */
   event?: RunEvent | undefined;
+
+  /**
+   * @generated from field: multistep.v1.Heartbeat heartbeat = 2;
+   */
+  heartbeat?: Heartbeat | undefined;
 };
 
 /**
@@ -221,16 +420,218 @@ export type WatchRunResponse = Message<"multistep.v1.WatchRunResponse"> & {
  * Use `create(WatchRunResponseSchema)` to create a new message.
  */
 export const WatchRunResponseSchema: GenMessage<WatchRunResponse> = /*@__PURE__*/
-  messageDesc(file_multistep_v1_training_service, 9);
+  messageDesc(file_multistep_v1_training_service, 18);
 
 /**
- * Starts training runs and tells of them.
+ * @generated from message multistep.v1.ListRunEventsRequest
+ */
+export type ListRunEventsRequest = Message<"multistep.v1.ListRunEventsRequest"> & {
+  /**
+   * "runs/<id>"
+   *
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * @generated from field: uint32 after_sequence = 2;
+   */
+  afterSequence: number;
+
+  /**
+   * At most 1000; default 500.
+   *
+   * @generated from field: uint32 page_size = 3;
+   */
+  pageSize: number;
+
+  /**
+   * next_page_token of the page before; the other fields must be as they were there.
+   *
+   * @generated from field: string page_token = 4;
+   */
+  pageToken: string;
+
+  /**
+   * Down-sampled: the steps so far are cut into this many windows, and the progress events of a window become one,
+   * with its last sequence. Other events stay as they are. 0: all events that there are. At most 100000.
+   *
+   * @generated from field: uint32 progress_windows = 5;
+   */
+  progressWindows: number;
+};
+
+/**
+ * Describes the message multistep.v1.ListRunEventsRequest.
+ * Use `create(ListRunEventsRequestSchema)` to create a new message.
+ */
+export const ListRunEventsRequestSchema: GenMessage<ListRunEventsRequest> = /*@__PURE__*/
+  messageDesc(file_multistep_v1_training_service, 19);
+
+/**
+ * @generated from message multistep.v1.ListRunEventsResponse
+ */
+export type ListRunEventsResponse = Message<"multistep.v1.ListRunEventsResponse"> & {
+  /**
+   * @generated from field: repeated multistep.v1.RunEvent events = 1;
+   */
+  events: RunEvent[];
+
+  /**
+   * Empty on the last page.
+   *
+   * @generated from field: string next_page_token = 2;
+   */
+  nextPageToken: string;
+
+  /**
+   * The last event of the run when the first page was read: WatchRun(after_sequence) continues from it.
+   *
+   * @generated from field: uint32 last_sequence = 3;
+   */
+  lastSequence: number;
+};
+
+/**
+ * Describes the message multistep.v1.ListRunEventsResponse.
+ * Use `create(ListRunEventsResponseSchema)` to create a new message.
+ */
+export const ListRunEventsResponseSchema: GenMessage<ListRunEventsResponse> = /*@__PURE__*/
+  messageDesc(file_multistep_v1_training_service, 20);
+
+/**
+ * @generated from message multistep.v1.ExportModelRequest
+ */
+export type ExportModelRequest = Message<"multistep.v1.ExportModelRequest"> & {
+  /**
+   * "runs/<id>"
+   *
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * Which of the run's checkpoints; default: the newest. To read several pieces while the run goes on, give the path
+   * of the first answer.
+   *
+   * @generated from oneof multistep.v1.ExportModelRequest.which
+   */
+  which: {
+    /**
+     * @generated from field: multistep.v1.CheckpointChoice choice = 2;
+     */
+    value: CheckpointChoice;
+    case: "choice";
+  } | {
+    /**
+     * @generated from field: string path = 3;
+     */
+    value: string;
+    case: "path";
+  } | { case: undefined; value?: undefined };
+
+  /**
+   * With the optimiser's momentum, from which training can go on; else weights and statistics alone.
+   *
+   * @generated from field: bool optimizer_state = 4;
+   */
+  optimizerState: boolean;
+
+  /**
+   * In bytes.
+   *
+   * @generated from field: uint64 offset = 5;
+   */
+  offset: bigint;
+
+  /**
+   * At most 1 MiB, which is the default.
+   *
+   * @generated from field: uint32 limit = 6;
+   */
+  limit: number;
+};
+
+/**
+ * Describes the message multistep.v1.ExportModelRequest.
+ * Use `create(ExportModelRequestSchema)` to create a new message.
+ */
+export const ExportModelRequestSchema: GenMessage<ExportModelRequest> = /*@__PURE__*/
+  messageDesc(file_multistep_v1_training_service, 21);
+
+/**
+ * @generated from message multistep.v1.ExportModelResponse
+ */
+export type ExportModelResponse = Message<"multistep.v1.ExportModelResponse"> & {
+  /**
+   * @generated from field: multistep.v1.Checkpoint checkpoint = 1;
+   */
+  checkpoint?: Checkpoint | undefined;
+
+  /**
+   * From the request's offset on; shorter than asked for at the end alone.
+   *
+   * @generated from field: bytes data = 2;
+   */
+  data: Uint8Array;
+
+  /**
+   * @generated from field: uint64 total_bytes = 3;
+   */
+  totalBytes: bigint;
+
+  /**
+   * Of the whole file, in hexadecimal.
+   *
+   * @generated from field: string sha256 = 4;
+   */
+  sha256: string;
+};
+
+/**
+ * Describes the message multistep.v1.ExportModelResponse.
+ * Use `create(ExportModelResponseSchema)` to create a new message.
+ */
+export const ExportModelResponseSchema: GenMessage<ExportModelResponse> = /*@__PURE__*/
+  messageDesc(file_multistep_v1_training_service, 22);
+
+/**
+ * @generated from enum multistep.v1.CheckpointChoice
+ */
+export enum CheckpointChoice {
+  /**
+   * The newest.
+   *
+   * @generated from enum value: CHECKPOINT_CHOICE_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * @generated from enum value: CHECKPOINT_CHOICE_NEWEST = 1;
+   */
+  NEWEST = 1,
+
+  /**
+   * @generated from enum value: CHECKPOINT_CHOICE_BEST = 2;
+   */
+  BEST = 2,
+}
+
+/**
+ * Describes the enum multistep.v1.CheckpointChoice.
+ */
+export const CheckpointChoiceSchema: GenEnum<CheckpointChoice> = /*@__PURE__*/
+  enumDesc(file_multistep_v1_training_service, 0);
+
+/**
+ * Starts training runs, steers them and tells of them.
  *
  * @generated from service multistep.v1.TrainingService
  */
 export const TrainingService: GenService<{
   /**
-   * Creates a run and streams its events. The run goes on when the stream ends.
+   * Creates a run and streams its events; of a run that is there already, from the earliest that WatchRun can give. The
+   * run goes on when the stream ends.
    *
    * @generated from rpc multistep.v1.TrainingService.Train
    */
@@ -258,7 +659,8 @@ export const TrainingService: GenService<{
     output: typeof ListRunsResponseSchema;
   },
   /**
-   * A queued run is CANCELLED at once, a running one by way of CANCELLING; one that has ended is FAILED_PRECONDITION.
+   * A queued or paused run is CANCELLED at once, a running one by way of CANCELLING; one that has ended is
+   * FAILED_PRECONDITION.
    *
    * @generated from rpc multistep.v1.TrainingService.CancelRun
    */
@@ -266,6 +668,47 @@ export const TrainingService: GenService<{
     methodKind: "unary";
     input: typeof CancelRunRequestSchema;
     output: typeof CancelRunResponseSchema;
+  },
+  /**
+   * A queued run is PAUSED at once, a running one by way of PAUSING, with a checkpoint; it keeps no GPU. A run that is
+   * PAUSING or PAUSED stays so; one that has ended is FAILED_PRECONDITION.
+   *
+   * @generated from rpc multistep.v1.TrainingService.PauseRun
+   */
+  pauseRun: {
+    methodKind: "unary";
+    input: typeof PauseRunRequestSchema;
+    output: typeof PauseRunResponseSchema;
+  },
+  /**
+   * Queues a PAUSED run, which goes on from its last checkpoint; a run that is QUEUED or RUNNING stays so.
+   *
+   * @generated from rpc multistep.v1.TrainingService.ResumeRun
+   */
+  resumeRun: {
+    methodKind: "unary";
+    input: typeof ResumeRunRequestSchema;
+    output: typeof ResumeRunResponseSchema;
+  },
+  /**
+   * Creates a new run of the same configuration.
+   *
+   * @generated from rpc multistep.v1.TrainingService.RestartRun
+   */
+  restartRun: {
+    methodKind: "unary";
+    input: typeof RestartRunRequestSchema;
+    output: typeof RestartRunResponseSchema;
+  },
+  /**
+   * Deletes a run that has ended or is paused, with its events, checkpoints and exports.
+   *
+   * @generated from rpc multistep.v1.TrainingService.DeleteRun
+   */
+  deleteRun: {
+    methodKind: "unary";
+    input: typeof DeleteRunRequestSchema;
+    output: typeof DeleteRunResponseSchema;
   },
   /**
    * Replays the events after a sequence, then follows until the run ends.
@@ -276,6 +719,26 @@ export const TrainingService: GenService<{
     methodKind: "server_streaming";
     input: typeof WatchRunRequestSchema;
     output: typeof WatchRunResponseSchema;
+  },
+  /**
+   * Reads a run's log by pages, also what WatchRun has no more, and down-sampled if asked: for curves.
+   *
+   * @generated from rpc multistep.v1.TrainingService.ListRunEvents
+   */
+  listRunEvents: {
+    methodKind: "unary";
+    input: typeof ListRunEventsRequestSchema;
+    output: typeof ListRunEventsResponseSchema;
+  },
+  /**
+   * Reads a trained network as a safetensors file, one piece a call.
+   *
+   * @generated from rpc multistep.v1.TrainingService.ExportModel
+   */
+  exportModel: {
+    methodKind: "unary";
+    input: typeof ExportModelRequestSchema;
+    output: typeof ExportModelResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_multistep_v1_training_service, 0);
