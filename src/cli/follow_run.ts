@@ -1,6 +1,7 @@
 /** A run's events as one sequence without gaps, however often the connection breaks. */
 import { setTimeout as delay } from "node:timers/promises";
 import type { MessageInitShape } from "@bufbuild/protobuf";
+import { Code, ConnectError } from "@connectrpc/connect";
 import { type RunEvent, RunState, type TrainingConfigSchema } from "../gen/mod.ts";
 import type { Connection } from "./connection.ts";
 import { CommandError, isConnectionLoss, isUnreachable } from "./errors.ts";
@@ -13,6 +14,8 @@ export interface FollowOptions {
   readonly signal?: AbortSignal;
   /** Called before each wait. */
   readonly onReconnect?: (delayMs: number) => void;
+  /** Called where the server has not kept the events that come next, with the first that it has. */
+  readonly onMissing?: (earliest: number) => void;
   readonly delaysMs?: readonly number[];
 }
 
@@ -23,6 +26,7 @@ interface Position {
   state?: RunState;
 }
 
+/** Heartbeats, which say that nothing happens, have no event. */
 type EventStream = AsyncIterable<{ readonly event?: RunEvent }>;
 
 /** Starts a run and follows it to its end. A lost connection starts no second one. */
@@ -54,8 +58,9 @@ export function hasEnded(state: RunState | undefined): boolean {
 async function* follow(
   connection: Connection,
   position: Position,
-  { signal, onReconnect, delaysMs = defaultDelaysMs, start }: FollowOptions & { readonly start?: () => EventStream },
+  options: FollowOptions & { readonly start?: () => EventStream },
 ): AsyncGenerator<RunEvent> {
+  const { signal, onReconnect, onMissing, delaysMs = defaultDelaysMs, start } = options;
   let failures = 0;
   let answered = false;
   for (;;) {
@@ -76,6 +81,12 @@ async function* follow(
       if (await isOver(connection, position)) return;
     } catch (error) {
       signal?.throwIfAborted();
+      const earliest = await earliestAfter(connection, position, error);
+      if (earliest !== undefined) {
+        onMissing?.(earliest);
+        position.sequence = earliest - 1;
+        continue;
+      }
       if (!isConnectionLoss(error) || (!answered && isUnreachable(error))) throw error;
     }
     if (position.sequence > before) failures = 0;
@@ -92,6 +103,18 @@ async function* follow(
     onReconnect?.(delayMs);
     await delay(delayMs, undefined, { signal });
   }
+}
+
+/** A log grows long, and its beginning is thinned out: the first event kept, if what comes next is not. */
+async function earliestAfter(
+  connection: Connection,
+  { run, sequence }: Position,
+  error: unknown,
+): Promise<number | undefined> {
+  if (run === undefined || !(error instanceof ConnectError) || error.code !== Code.OutOfRange) return undefined;
+  const response = await connection.training.getRun({ name: run }, connection.quick);
+  const earliest = response.run?.earliestSequence ?? 0;
+  return sequence + 1 < earliest ? earliest : undefined;
 }
 
 /** A server that stops ends its streams in order, too: only a run that has ended needs no other look. */

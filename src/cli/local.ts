@@ -37,6 +37,13 @@ export interface ServeOptions {
   /** Of concurrent calls of inference; default: the server's. */
   readonly inferenceLimits?: InferenceLimits;
   readonly tune: TuneMode;
+  /** Default: the server's. */
+  readonly runs?: {
+    /** Bytes of the data folder's disk that stay free. */
+    readonly minFreeDisk: number;
+    /** A run's newest events that can be watched. */
+    readonly keptEvents: number;
+  };
   /** Takes the server's log, one line of JSON at a time, without its line break. */
   readonly log: (line: string) => void;
   /** Lines of less importance are left out; default "info". */

@@ -23,7 +23,11 @@ export async function showRun(
   const removeHandler = context.onInterrupt(() => interruption.abort());
   let name = run;
   try {
-    const events = open({ signal: interruption.signal, onReconnect: (delayMs) => view.reconnecting(delayMs) });
+    const events = open({
+      signal: interruption.signal,
+      onReconnect: (delayMs) => view.reconnecting(delayMs),
+      onMissing: (earliest) => view.missing(earliest),
+    });
     for await (const event of events) {
       name = event.run;
       view.show(event);

@@ -41,6 +41,21 @@ export function integer(placeholder: string, { minimum = 0, maximum = uint32Maxi
   };
 }
 
+const byteUnits: Readonly<Record<string, number>> = { "": 1, KiB: 2 ** 10, MiB: 2 ** 20, GiB: 2 ** 30, TiB: 2 ** 40 };
+
+/** "268435456", "256MiB", "1.5GiB": a number of bytes. */
+export function byteCount(): ValueKind<number> {
+  return {
+    placeholder: "BYTES",
+    read(value) {
+      const [, digits, unit = ""] = /^(\d+(?:\.\d+)?)(KiB|MiB|GiB|TiB)?$/.exec(value) ?? [];
+      const bytes = Number(digits) * byteUnits[unit];
+      if (Number.isSafeInteger(bytes)) return bytes;
+      throw new UsageError(`must be a number of bytes, such as 268435456, 256MiB or 1.5GiB, not "${value}"`);
+    },
+  };
+}
+
 /** A whole number that fits an unsigned 64-bit field. */
 export function bigInteger(placeholder: string): ValueKind<bigint> {
   return {

@@ -1,4 +1,4 @@
-/** `models` lists the networks and describes one. */
+/** `models` lists the networks, describes one, and exports trained ones. */
 import {
   type LayerDescription,
   type ModelDescription,
@@ -17,6 +17,7 @@ import { optional } from "../options.ts";
 import { messageToJson } from "../proto_json.ts";
 import { formatFields, formatTable } from "../table.ts";
 import { imageSize, integer, text } from "../values.ts";
+import { exportCommand } from "./export_model.ts";
 
 const listCommand = defineClientCommand({
   name: "list",
@@ -65,9 +66,10 @@ const describeCommand = defineClientCommand({
   },
 });
 
-export const modelsCommand = defineGroup("models", "Lists the networks and describes one", [
+export const modelsCommand = defineGroup("models", "Lists the networks, describes one, and exports trained ones", [
   listCommand,
   describeCommand,
+  exportCommand,
 ]);
 
 function modelFields(model: ModelDescription): [string, string][] {

@@ -1,28 +1,32 @@
-/** `runs` lists, shows and cancels runs. */
+/** `runs` lists, shows, steers and deletes runs. */
 import { timestampDate } from "@bufbuild/protobuf/wkt";
-import { type Run, RunSchema, type TrainingConfig } from "../../gen/mod.ts";
+import { type Run, RunSchema, type RunState, RunStateSchema, type TrainingConfig } from "../../gen/mod.ts";
 import { defineClientCommand, defineGroup } from "../command.ts";
 import type { Connection } from "../connection.ts";
+import { enumChoice } from "../enum_choice.ts";
 import { CommandError } from "../errors.ts";
 import { formatBytes, formatFraction, formatLoss, formatRate } from "../format.ts";
+import { optional } from "../options.ts";
 import { messageToJson } from "../proto_json.ts";
 import { resolveRun, runNameHelp } from "../run_names.ts";
-import { runSummaryLine, stateName } from "../run_view.ts";
+import { stateName } from "../run_view.ts";
 import { formatFields, formatTable } from "../table.ts";
+import { listOf } from "../values.ts";
+import { steeringCommands } from "./steer_runs.ts";
 
 const oneRun = { placeholder: "RUN", minimum: 1, maximum: 1 };
 
 const listCommand = defineClientCommand({
   name: "list",
-  summary: "Lists all runs, newest first",
-  options: {},
-  async run(_invocation, { connection, output }) {
+  summary: "Lists runs, newest first",
+  options: { state: optional(listOf(enumChoice(RunStateSchema)), "Only runs in one of these states (default: all)") },
+  async run({ values }, { connection, output }) {
     const rows: string[][] = [];
-    for await (const run of allRuns(connection)) {
+    for await (const run of allRuns(connection, values.state)) {
       output.object(messageToJson(RunSchema, run));
       rows.push(runRow(run));
     }
-    if (rows.length === 0) output.lines("No runs yet");
+    if (rows.length === 0) output.lines(values.state === undefined ? "No runs yet" : "No run is in that state");
     else output.lines(...formatTable(columns, rows));
     return 0;
   },
@@ -42,30 +46,16 @@ const getCommand = defineClientCommand({
   },
 });
 
-const cancelCommand = defineClientCommand({
-  name: "cancel",
-  summary: `Ends a run; RUN is ${runNameHelp}`,
-  options: {},
-  positionals: oneRun,
-  async run({ positionals }, { connection, output }) {
-    const name = await resolveRun(connection, positionals[0]);
-    const run = present((await connection.training.cancelRun({ name }, connection.quick)).run, name);
-    output.object(messageToJson(RunSchema, run));
-    output.lines(runSummaryLine(run));
-    return 0;
-  },
-});
-
-export const runsCommand = defineGroup("runs", "Lists, shows and cancels runs", [
+export const runsCommand = defineGroup("runs", "Lists, shows, steers and deletes runs", [
   listCommand,
   getCommand,
-  cancelCommand,
+  ...steeringCommands,
 ]);
 
-async function* allRuns(connection: Connection): AsyncGenerator<Run> {
+async function* allRuns(connection: Connection, states: RunState[] = []): AsyncGenerator<Run> {
   let pageToken = "";
   do {
-    const page = await connection.training.listRuns({ pageSize: 200, pageToken }, connection.quick);
+    const page = await connection.training.listRuns({ pageSize: 200, pageToken, states }, connection.quick);
     yield* page.runs;
     pageToken = page.nextPageToken;
   } while (pageToken !== "");
@@ -118,7 +108,10 @@ function runFields(run: Run): [string, string][] {
   fields.push(["created", formatTime(run.createTime)]);
   if (run.startTime !== undefined) fields.push(["started", formatTime(run.startTime)]);
   if (run.endTime !== undefined) fields.push(["ended", formatTime(run.endTime)]);
-  for (const { path, bytes } of run.checkpoints) fields.push(["checkpoint", `${path} (${formatBytes(bytes)})`]);
+  if (run.attempt > 1) fields.push(["attempt", String(run.attempt)]);
+  for (const { path, bytes, best } of run.checkpoints) {
+    fields.push(["checkpoint", `${path} (${formatBytes(bytes)}${best ? ", the best" : ""})`]);
+  }
   return fields;
 }
 

@@ -3,7 +3,7 @@ import { UsageError } from "../errors.ts";
 import { type ServeLimits, serveLogLevels, type ServeOptions } from "../local.ts";
 import { defaulting, flag, optional, type OptionValues } from "../options.ts";
 import { tuneOption } from "../tune_option.ts";
-import { choice, decimal, hostAndPort, integer, listOf, text } from "../values.ts";
+import { byteCount, choice, decimal, hostAndPort, integer, listOf, text } from "../values.ts";
 
 const count = (fallback: string, help: string) => defaulting(integer("N", { minimum: 1 }), fallback, help);
 const seconds = (fallback: string, help: string) => defaulting(integer("SECONDS", { minimum: 1 }), fallback, help);
@@ -35,6 +35,16 @@ export const serveOptions = {
   "infer-max-wait-ms": defaulting(decimal("MS"), "2", "How long an image waits for others to share a batch with"),
   "infer-queue": count("1024", "Images that may wait; further ones are refused"),
   tune: tuneOption,
+  "min-free-disk": defaulting(
+    byteCount(),
+    "256MiB",
+    "Room that stays free on the data folder's disk: below it, runs pause until there is more; 0: none",
+  ),
+  "keep-events": defaulting(
+    integer("N", { minimum: 100 }),
+    "10000",
+    "How many of a run's newest events can be watched; the curves of those before are kept in 1,000 points",
+  ),
   "request-timeout": seconds("60", "Until a request's message has arrived"),
   "stall-timeout": seconds("300", "How long a client may read nothing of a stream that has more"),
   "idle-timeout": seconds("1800", "How long a connection without calls is kept"),
@@ -56,6 +66,7 @@ export function readServeOptions(values: Values): Omit<ServeOptions, "dataDir" |
     tokenFile: values["token-file"],
     insecure: values.insecure,
     tune: values.tune,
+    runs: { minFreeDisk: values["min-free-disk"], keptEvents: values["keep-events"] },
     inferenceLimits: { maxWait: values["infer-max-wait-ms"], queue: values["infer-queue"] },
     metricsListen: values["metrics-listen"],
     logLevel: values["log-level"],

@@ -34,6 +34,15 @@ const options = {
   ...modelOptions,
   precision: optional(enumChoice(PrecisionSchema), "Of the arithmetic (default: f32)"),
   "evaluate-every": optional(integer("N"), "Evaluate after every N epochs; 0: only after the last (default: 1)"),
+  "checkpoint-every-steps": optional(
+    integer("N"),
+    "Write a checkpoint every N steps, besides after every epoch; 0: none (default: 1000)",
+  ),
+  "keep-checkpoints": optional(
+    integer("N", { minimum: 1 }),
+    "How many of the newest stay on the server, besides the best (default: 2)",
+  ),
+  "max-retries": optional(integer("N"), "How often to go on from the last checkpoint after a GPU fault (default: 2)"),
   detach: flag("Print the run's name and leave it to itself"),
 };
 
@@ -70,6 +79,9 @@ function trainingConfig(values: OptionValues<typeof options>): MessageInitShape<
     augmentation: { cropPadding: values["crop-padding"], horizontalFlip: values["horizontal-flip"] },
     precision: values.precision,
     evaluateEveryEpochs: values["evaluate-every"],
+    checkpointEverySteps: values["checkpoint-every-steps"],
+    checkpointsKept: values["keep-checkpoints"],
+    maxRetries: values["max-retries"],
   };
 }
 
