@@ -43,7 +43,7 @@ Deno.test("train sends what its options say, and leaves out what they don't", as
       "--epochs 3 --batch-size 128 --lr 0.05 --momentum 0.8 --weight-decay 5e-4 --seed 18446744073709551615" +
       " --decay-multistep-coefficients false --milestones 1,2 --factor 0.2 --limit-train 100 --limit-test 50" +
       " --label-smoothing 0.1 --crop-padding 4 --horizontal-flip true --transition project-both --precision f32" +
-      " --evaluate-every 0 --scheme linear-multistep --activation post --shortcut zero-pad --per-channel-coefficients" +
+      " --checkpoint-every-steps 0 --keep-checkpoints 5 --max-retries 1 --evaluate-every 0 --scheme linear-multistep --activation post --shortcut zero-pad --per-channel-coefficients" +
       " --columns 3";
     assertEquals((await run(`${train} ${options}`)).code, 0);
     const { $typeName: _, $unknown: __, ...full } = server.lastConfig();
@@ -76,6 +76,9 @@ Deno.test("train sends what its options say, and leaves out what they don't", as
       augmentation: { $typeName: "multistep.v1.AugmentationConfig", cropPadding: 4, horizontalFlip: true },
       precision: Precision.F32,
       evaluateEveryEpochs: 0,
+      checkpointEverySteps: 0,
+      checkpointsKept: 5,
+      maxRetries: 1,
     });
   });
 });

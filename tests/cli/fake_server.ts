@@ -117,7 +117,7 @@ export async function startFakeServer(overrides: Overrides = {}): Promise<FakeSe
     if (found === undefined) throw new ConnectError(`Cannot find run "${name}"`, Code.NotFound);
     return found;
   };
-  const training: ServiceImpl<typeof TrainingService> = {
+  const training: Partial<ServiceImpl<typeof TrainingService>> = {
     async *train({ config }) {
       lastConfig = config;
       const fake = scriptedRun(`run-${runs.size + 1}`);

@@ -31,6 +31,10 @@ Deno.test("serve listens where it is told, and ends in order when interrupted", 
     "a,b c",
     "--tune",
     "off",
+    "--min-free-disk",
+    "1GiB",
+    "--keep-events",
+    "500",
     "--json",
   ], {
     onStart: (given) => interrupt = given,
@@ -45,6 +49,7 @@ Deno.test("serve listens where it is told, and ends in order when interrupted", 
   });
   assertEquals([asked?.listen, asked?.dataDir, asked?.importFolders], ["0.0.0.0:0", "some where", ["a", "b c"]]);
   assertEquals(asked?.tune, "off");
+  assertEquals(asked?.runs, { minFreeDisk: 2 ** 30, keptEvents: 500 });
   assertEquals(jsonLines(outcome), [{ address: "127.0.0.1:4242", data_dir: "some where" }]);
   assertEquals([outcome.code, server.closes], [0, 1]);
   assertEquals(outcome.stderr.split("\n")[0], '{"level":"info"}');

@@ -68,6 +68,88 @@ Deno.test("runs cancel ends a run that train --detach left", async () => {
   });
 });
 
+Deno.test("runs pause, resume, restart, list --state and delete steer runs", async () => {
+  await withServer({ fake: { stepTime: 10 } }, async (run) => {
+    const state = async (command: string) => jsonLines(await run(`runs ${command} --json`)).at(-1)?.state;
+    const reach = async (name: unknown, wanted: string) => {
+      while (await state(`get ${name}`) !== wanted);
+    };
+    const [{ run: first }] = jsonLines(await run(`${train} --epochs 50 --detach --json`));
+    await reach(first, "RUNNING");
+    assert(["PAUSING", "PAUSED"].includes(String(await state("pause latest"))));
+    await reach(first, "PAUSED");
+    const text = await run("runs pause latest");
+    assertMatch(text.stdout, /^runs\/\w+ is PAUSED.*: Paused on request\n$/);
+    const [restarted] = jsonLines(await run(`runs restart ${first} --json`));
+    assert(restarted.name !== first);
+    assertEquals(restarted.config, jsonLines(await run(`runs get ${first} --json`))[0].config);
+    const listed = async (states: string) =>
+      jsonLines(await run(`runs list --state ${states} --json`)).map(({ name }) => name);
+    assertEquals(await listed("paused"), [first]);
+    assertEquals(await listed("queued,running,paused"), [restarted.name, first]);
+    assertMatch((await run("runs list --state failed")).stdout, /^No run is in that state\n$/);
+
+    const refused = await run(`runs delete ${restarted.name}`);
+    assertEquals(refused.code, 1);
+    assertMatch(refused.stderr, /^multistep: Run "runs\/\w+" is \w+; cancel or pause it, and delete it when/);
+    await run(`runs cancel ${restarted.name}`);
+    assertEquals(await state(`resume ${first}`), "RUNNING");
+    assertEquals((await run(`runs cancel ${first}`)).code, 0);
+    await reach(first, "CANCELLED");
+    assertEquals(jsonLines(await run(`runs delete ${first} --json`)), [{ run: String(first), deleted: true }]);
+    assertEquals((await run(`runs get ${first}`)).code, 1);
+  });
+});
+
+Deno.test("models export writes the file whole, or leaves what was there", async () => {
+  await withServer({ fake: { everyEpoch: true } }, async (run, { dataDir, engine }) => {
+    await run(`${train} --epochs 14`);
+    const output = join(dataDir, "model.safetensors");
+    await Deno.writeTextFile(output, "what was there");
+    const [all] = jsonLines(await run(`models export latest --output ${output} --optimizer-state --json`));
+    const { bytes, sha256, step, checkpoint } = all;
+    const file = await Deno.readFile(output);
+    assertEquals(file, await Deno.readFile(join(dataDir, String(checkpoint))));
+    assertEquals([step, bytes, sha256], [
+      14 * stepsPerEpoch,
+      file.length,
+      new Uint8Array(await crypto.subtle.digest("SHA-256", file)).toHex(),
+    ]);
+    const [best] = jsonLines(await run(`models export latest --output ${output} --checkpoint best --json`));
+    assertEquals(best.step, stepsPerEpoch);
+    const weights = await Deno.readTextFile(output);
+    assertEquals(weights, String(JSON.parse(await Deno.readTextFile(join(dataDir, String(best.checkpoint)))).weights));
+
+    const text = await run(`models export latest --output ${output} --checkpoint ${checkpoint}`);
+    assertMatch(text.stdout, /^Wrote runs\/.+ to .+ \(\d+ B, SHA-256 [0-9a-f]{64}\)\n$/);
+    await Deno.writeTextFile(output, "what was there");
+    engine.exportModel = ({ checkpoint: path }) => Promise.resolve({ path, bytes: 5, sha256: "0".repeat(64) });
+    const wrong = await run(`models export latest --output ${output} --checkpoint best --optimizer-state`);
+    assertEquals(wrong.code, 1);
+    assertStringIncludes(wrong.stderr, "The file that came is not the server's");
+    assertEquals(await Deno.readTextFile(output), "what was there");
+    for (const path of [join(dataDir, "nowhere", "model"), dataDir]) {
+      const { code, stderr } = await run(`models export latest --output ${path} --optimizer-state`);
+      assertEquals(code, 1);
+      assertMatch(stderr, /^multistep: Cannot write ".+: (its folder does not exist|it is a folder)\n$/m);
+    }
+    const partial = [...Deno.readDirSync(dataDir)].filter(({ name }) => name.includes("partial"));
+    assertEquals(partial, []);
+  });
+});
+
+Deno.test("watch says what the server has not kept, and goes on with what it has", async () => {
+  await withServer({ runs: { keptEvents: 20, metricsInterval: 0 } }, async (run) => {
+    const trained = jsonLines(await run(`${train} --epochs 20 --json`));
+    const outcome = await run("watch latest --json");
+    const lines = jsonLines(outcome);
+    const { sequence } = lines[0];
+    assert(Number(sequence) > 20);
+    assertStringIncludes(outcome.stderr, `The server has not kept the events before ${sequence}`);
+    assertEquals(lines, trained.slice(-lines.length));
+  });
+});
+
 Deno.test("train shows what the server finds wrong with a request", async () => {
   await withServer({}, async (run) => {
     for (
@@ -97,11 +179,11 @@ Deno.test("infer reports a file past the server's message limit, and goes on", a
   });
 });
 
-Deno.test("watch goes on when the server starts again", async () => {
+Deno.test("watch goes on when the server starts again, and so does the run", async () => {
   const dataDir = await Deno.makeTempDir();
-  const first = await startTestServer({ dataDir, fake: { stepTime: 10_000 } });
+  const first = await startTestServer({ dataDir, fake: { stepTime: 50 } });
   let second: Promise<TestServer> | undefined;
-  await runCommand([...train.split(" "), "--detach"], { server: first.address });
+  await runCommand([...train.split(" "), "--epochs", "5", "--detach"], { server: first.address });
   const outcome = await runCommand(["watch", "latest", "--json"], {
     server: first.address,
     onStderr(text) {
@@ -110,8 +192,12 @@ Deno.test("watch goes on when the server starts again", async () => {
       }
     },
   });
-  // The server that stopped failed the run; that is told over either connection.
-  assertEquals([outcome.code, jsonLines(outcome).at(-1)?.state], [1, "FAILED"]);
+  assertStringIncludes(outcome.stderr, "Lost the connection; trying again");
+  const lines = jsonLines(outcome);
+  assertEquals([outcome.code, lines.at(-1)?.state, lines.at(-1)?.step], [0, "SUCCEEDED", 5 * stepsPerEpoch]);
+  const events = lines.slice(0, -1);
+  assertEquals(events.map(({ sequence }) => sequence), events.map((_, index) => index + 1));
+  assertEquals(events.at(-1)?.attempt, 2);
   await (await second)?.stop();
   await Deno.remove(dataDir, { recursive: true });
 });

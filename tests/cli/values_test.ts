@@ -2,6 +2,7 @@ import { assertEquals, assertThrows } from "@std/assert";
 import { UsageError } from "../../src/cli/errors.ts";
 import {
   bigInteger,
+  byteCount,
   choice,
   decimal,
   hostAndPort,
@@ -27,6 +28,13 @@ Deno.test("integer() takes whole numbers in its range only", () => {
 Deno.test("integer() keeps to what an unsigned 32-bit field holds", () => {
   assertEquals(integer("N").read("4294967295"), 4294967295);
   assertRejectsAll(integer("N"), ["4294967296"], 'must be a whole number of at least 0, not "4294967296"');
+});
+
+Deno.test("byteCount() takes bytes and their binary units", () => {
+  const values = ["0", "268435456", "256MiB", "1.5GiB", "2KiB", "1TiB"].map(byteCount().read);
+  assertEquals(values, [0, 2 ** 28, 2 ** 28, 1.5 * 2 ** 30, 2048, 2 ** 40]);
+  const texts = ["", "-1", "1.5", "1MB", "1 MiB", "1e3", "0.1KiB", "x"];
+  assertRejectsAll(byteCount(), texts, "must be a number of bytes, such as 268435456, 256MiB or 1.5GiB, not");
 });
 
 Deno.test("bigInteger() takes 64-bit numbers exactly", () => {

@@ -25,6 +25,8 @@ Deno.test("grpc-js uses a server with the real engine from training to inference
     dataDir,
     engine: (folder) => startEngine({ dataDir: folder }),
     log: () => {},
+    // Every step is told.
+    runs: { metricsInterval: 0 },
   });
   using client = new GrpcClient(server.address);
   try {
@@ -79,6 +81,26 @@ Deno.test("grpc-js uses a server with the real engine from training to inference
       assertEquals(outcomes, ["a prediction", "b error"]);
     });
 
+    await t.step("Infer is answered within some steps of a run that trains, which goes on", async () => {
+      const call = client.stream("TrainingService/Train", { config: { ...config, limit_train: 960, epochs: 1000 } });
+      call.on("error", () => {});
+      const { event: { run: name } } = await new Promise<EventMessage>((resolve) => call.once("data", resolve));
+      const stepOf = async () =>
+        (await client.unary<{ run: RunMessage }>("TrainingService/GetRun", { name })).run.progress?.step ?? 0;
+      while (await stepOf() < 2);
+      const raw = { height: 28, width: 28, channels: 1, pixels: new Uint8Array(784) };
+      const waited: number[] = [];
+      for (let round = 0; round < 6; round++) {
+        const before = await stepOf();
+        await client.unary("InferenceService/Infer", { source: { run }, images: [{ raw }] });
+        waited.push(await stepOf() - before);
+      }
+      // The steps in flight, those told late, and room for a slow machine.
+      assert(Math.max(...waited) <= 6, `steps meanwhile: ${waited}`);
+      await client.unary("TrainingService/CancelRun", { name });
+      while ((await client.unary<{ run: RunMessage }>("TrainingService/GetRun", { name })).run.end_time === null);
+    });
+
     await t.step("CancelRun ends a training run, and GetServerInfo is answered while it trains", async () => {
       let cancelled = "";
       let last = "";
@@ -96,8 +118,9 @@ Deno.test("grpc-js uses a server with the real engine from training to inference
       }
       assertEquals(last, "RUN_STATE_CANCELLED");
       const { runs } = await client.unary<{ runs: RunMessage[] }>("TrainingService/ListRuns");
-      assertEquals(runs.map(({ state }) => state), ["RUN_STATE_CANCELLED", "RUN_STATE_SUCCEEDED"]);
-      assertStringIncludes(runs[1].name, run);
+      const states = ["RUN_STATE_CANCELLED", "RUN_STATE_CANCELLED", "RUN_STATE_SUCCEEDED"];
+      assertEquals(runs.map(({ state }) => state), states);
+      assertStringIncludes(runs[2].name, run);
     });
   } finally {
     await server.close();

@@ -17,20 +17,21 @@ import {
   type TrainingJob,
   type TrainingMemory,
 } from "../../src/engine/mod.ts";
+import { brokenSeeds, fakeTraining, sleep } from "./fake_training.ts";
 
-export const stepsPerEpoch = 4;
+export { brokenSeeds, stepsPerEpoch } from "./fake_training.ts";
+
 export const classNames = ["zero", "one", "two", "three"];
 /** Input of the network in every checkpoint. */
 export const input = { height: 4, width: 4, channels: 1 };
 
-/** Seeds that make a run go wrong after its first step; the stubborn one ends for nobody, and neither does its engine. */
-export const brokenSeeds = { engineError: 901, unknownError: 902, stubborn: 903 };
-
 export interface FakeEngineOptions {
   /** Milliseconds a training step takes; default 1. */
-  readonly stepTime?: number;
+  stepTime?: number;
   /** Milliseconds an inference takes; default 0. */
   readonly inferenceTime?: number;
+  /** Evaluates and writes a checkpoint after every epoch, not only after the last. */
+  readonly everyEpoch?: boolean;
 }
 
 export class FakeEngine implements Engine {
@@ -46,9 +47,15 @@ export class FakeEngine implements Engine {
   /** What the server asked for. */
   readonly inferences: InferenceJob[] = [];
   readonly evaluations: EvaluationJob[] = [];
+  exports = 0;
   trainings = 0;
   activeTrainings = 0;
+  /** Faults so far. */
+  faults = 0;
   available = true;
+  /** Milliseconds that the engine is not available after a fault. */
+  replacementTime = 0;
+  trainedWhileUnavailable = false;
   closed = false;
   private readonly listeners: ((available: boolean) => void)[] = [];
   private isStubborn = false;
@@ -78,41 +85,37 @@ export class FakeEngine implements Engine {
     return Promise.resolve({ parameters: 1, activations: 4 * batchSize, workspace: 2, total: 4 * batchSize + 3 });
   }
 
-  async *train({ config, folder }: TrainingJob, signal: AbortSignal): AsyncGenerator<TrainingEvent> {
+  async *train(job: TrainingJob, signal: AbortSignal, pause?: AbortSignal): AsyncGenerator<TrainingEvent> {
     this.trainings++;
     this.activeTrainings++;
-    if (config.seed === brokenSeeds.stubborn) {
+    this.trainedWhileUnavailable ||= !this.available;
+    if (job.config.seed === brokenSeeds.stubborn) {
       this.isStubborn = true;
       signal = new AbortController().signal;
+      pause = undefined;
     }
     try {
-      for (const pipelinesReady of [1, 2]) {
-        yield { kind: "preparing", step: 0, epoch: 0, pipelinesReady, pipelinesTotal: 2 };
-      }
-      const totalSteps = config.epochs * stepsPerEpoch;
-      for (let step = 1; step <= totalSteps; step++) {
-        await pause(this.options.stepTime ?? 1, signal);
-        const epoch = Math.floor((step - 1) / stepsPerEpoch);
-        const metrics = { loss: 1 / step, top1: 1 - 1 / step, top5: 1, images: config.batchSize };
-        const { learningRate } = config;
-        yield { kind: "progress", step, epoch, metrics, learningRate, imagesPerSecond: 100, totalSteps };
-        if (config.seed === brokenSeeds.engineError) throw new EngineError("internal", "The device was lost");
-        if (config.seed === brokenSeeds.unknownError) throw new TypeError("undefined is not /secret/path");
-      }
-      const end = { step: totalSteps, epoch: config.epochs - 1 };
-      yield { ...end, kind: "evaluation", metrics: { loss: 0.1, top1: 0.97, top5: 1, images: 2000 } };
-      const checkpoint = await this.writeCheckpoint(folder, end);
-      yield { ...end, kind: "checkpoint", checkpoint, best: true, kept: [checkpoint.path] };
+      yield* fakeTraining(this.dataDir, job, { ...this.options, firstFault: this.faults === 0, signal, pause });
+    } catch (error) {
+      if (error instanceof EngineError && error.kind === "fault") this.breakFor(this.replacementTime);
+      throw error;
     } finally {
       this.activeTrainings--;
     }
+  }
+
+  private breakFor(milliseconds: number): void {
+    this.faults++;
+    if (milliseconds === 0) return;
+    this.setAvailable(false);
+    setTimeout(() => this.setAvailable(true), milliseconds);
   }
 
   async *evaluate(job: EvaluationJob, signal: AbortSignal): AsyncGenerator<EvaluationEvent> {
     this.evaluations.push(job);
     const imagesTotal = job.limit ?? 100;
     for (const imagesDone of [0, imagesTotal]) {
-      await pause(1, signal);
+      await sleep(1, signal);
       yield { kind: "progress", imagesDone, imagesTotal };
     }
     const confusion = Uint32Array.from({ length: classNames.length ** 2 }, (_, index) => index);
@@ -133,7 +136,7 @@ export class FakeEngine implements Engine {
   /** The class of an image is its first pixel modulo the classes; it has probability 0.7, the others 0.1 each. */
   async infer(job: InferenceJob, signal: AbortSignal): Promise<InferenceResult> {
     this.inferences.push(job);
-    await pause(this.options.inferenceTime ?? 0, signal);
+    await sleep(this.options.inferenceTime ?? 0, signal);
     const probabilities = new Float32Array(job.images * classNames.length).fill(0.1);
     for (let image = 0; image < job.images; image++) {
       const first = job.pixels[image * input.height * input.width];
@@ -142,34 +145,19 @@ export class FakeEngine implements Engine {
     return { classNames, probabilities };
   }
 
-  exportModel({ checkpoint }: ExportJob): Promise<ExportedModel> {
-    return Promise.resolve({ path: checkpoint, bytes: 7, sha256: "0".repeat(64) });
+  /** The checkpoint's text, or its weights alone. */
+  async exportModel({ checkpoint, optimizerState }: ExportJob): Promise<ExportedModel> {
+    this.exports++;
+    const text = await Deno.readTextFile(join(this.dataDir, checkpoint));
+    const path = optimizerState ? checkpoint : `${checkpoint}.weights`;
+    const bytes = new TextEncoder().encode(optimizerState ? text : String(JSON.parse(text).weights));
+    if (!optimizerState) await Deno.writeFile(join(this.dataDir, path), bytes);
+    const sha256 = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes)).toHex();
+    return { path, bytes: bytes.length, sha256 };
   }
 
   close(): Promise<void> {
     this.closed = true;
     return this.isStubborn ? new Promise(() => {}) : Promise.resolve();
   }
-
-  private async writeCheckpoint(folder: string, position: { step: number; epoch: number }) {
-    const path = `${folder}/checkpoints/step-${String(position.step).padStart(8, "0")}.safetensors`;
-    await Deno.mkdir(join(this.dataDir, folder, "checkpoints"), { recursive: true });
-    await Deno.writeTextFile(join(this.dataDir, path), "weights");
-    return { path, ...position, bytes: 7 };
-  }
-}
-
-function pause(milliseconds: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve, reject) => {
-    signal.throwIfAborted();
-    const abort = () => {
-      clearTimeout(timer);
-      reject(signal.reason);
-    };
-    const timer = setTimeout(() => {
-      signal.removeEventListener("abort", abort);
-      resolve();
-    }, milliseconds);
-    signal.addEventListener("abort", abort, { once: true });
-  });
 }

@@ -1,20 +1,21 @@
 import { assertAlmostEquals, assertEquals } from "@std/assert";
-import type { TrainingEvent } from "../../../src/engine/mod.ts";
 import { EventCoalescer } from "../../../src/server/runs/coalescer.ts";
+import type { RunEventEntry } from "../../../src/server/runs/run.ts";
 
-function progress(step: number, loss: number, images: number): TrainingEvent {
+function progress(step: number, loss: number, images: number): RunEventEntry {
   const metrics = { loss, top1: loss / 10, top5: 1, images };
-  return { kind: "progress", step, epoch: 0, metrics, learningRate: 0.1, imagesPerSecond: 1, totalSteps: 100 };
+  const rest = { firstStep: step, learningRate: 0.1, imagesPerSecond: 1, totalSteps: 100 };
+  return { step, epoch: 0, body: { kind: "progress", metrics, ...rest } };
 }
 
-function preparing(pipelinesReady: number): TrainingEvent {
-  return { kind: "preparing", step: 0, epoch: 0, pipelinesReady, pipelinesTotal: 9 };
+function preparing(pipelinesReady: number): RunEventEntry {
+  return { step: 0, epoch: 0, body: { kind: "preparing", pipelinesReady, pipelinesTotal: 9 } };
 }
 
 /** A coalescer on a clock that the test sets. */
 function setUp() {
   const clock = { time: 0 };
-  const passed: TrainingEvent[] = [];
+  const passed: RunEventEntry[] = [];
   const coalescer = new EventCoalescer((event) => passed.push(event), 250, () => clock.time);
   return { clock, passed, coalescer };
 }
@@ -28,9 +29,9 @@ Deno.test("EventCoalescer passes the first event at once and the means over the 
   clock.time = 250;
   coalescer.push(progress(4, 2, 40));
   assertEquals(passed.map(({ step }) => step), [1, 4]);
-  const [, last] = passed;
+  const { body: last } = passed[1];
   if (last.kind !== "progress") throw new Error("Expected progress");
-  assertEquals(last.metrics.images, 136);
+  assertEquals([last.firstStep, last.metrics.images], [2, 136]);
   assertAlmostEquals(last.metrics.loss, (3 * 64 + 1 * 32 + 2 * 40) / 136, 1e-12);
   assertAlmostEquals(last.metrics.top1, (3 * 64 + 1 * 32 + 2 * 40) / 1360, 1e-12);
 });
@@ -42,12 +43,12 @@ Deno.test("EventCoalescer counts every image once, over any number of events", (
     clock.time += 10;
   }
   coalescer.flush();
-  const images = passed.map((event) => event.kind === "progress" ? event.metrics.images : 0);
+  const images = passed.map(({ body }) => body.kind === "progress" ? body.metrics.images : 0);
   assertEquals(images.reduce((sum, count) => sum + count), 64_000);
   // 10 s at 4 a second, the first and the flush.
   assertEquals(passed.length <= 42, true);
   const sum = passed.reduce(
-    (sum, event) => sum + (event.kind === "progress" ? event.metrics.loss * event.metrics.images : 0),
+    (sum, { body }) => sum + (body.kind === "progress" ? body.metrics.loss * body.metrics.images : 0),
     0,
   );
   assertAlmostEquals(sum / 64_000, 500.5, 1e-9);
@@ -59,8 +60,12 @@ Deno.test("EventCoalescer keeps the order: what waits goes before an event that 
   coalescer.push(preparing(2));
   coalescer.push(progress(1, 1, 1));
   coalescer.push(progress(2, 1, 1));
-  coalescer.push({ kind: "evaluation", step: 2, epoch: 0, metrics: { loss: 1, top1: 1, top5: 1, images: 1 } });
-  assertEquals(passed.map(({ kind, step }) => `${kind} ${step}`), [
+  coalescer.push({
+    step: 2,
+    epoch: 0,
+    body: { kind: "evaluation", metrics: { loss: 1, top1: 1, top5: 1, images: 1 } },
+  });
+  assertEquals(passed.map(({ body: { kind }, step }) => `${kind} ${step}`), [
     "preparing 0",
     "preparing 0",
     "progress 2",
@@ -72,12 +77,12 @@ Deno.test("EventCoalescer passes only the newest of several preparations", () =>
   const { passed, coalescer } = setUp();
   for (let ready = 1; ready <= 9; ready++) coalescer.push(preparing(ready));
   coalescer.flush();
-  assertEquals(passed.map((event) => event.kind === "preparing" && event.pipelinesReady), [1, 9]);
+  assertEquals(passed.map(({ body }) => body.kind === "preparing" && body.pipelinesReady), [1, 9]);
 });
 
 Deno.test("EventCoalescer passes what waits when the job is silent", async () => {
   const { promise, resolve } = Promise.withResolvers<void>();
-  const passed: TrainingEvent[] = [];
+  const passed: RunEventEntry[] = [];
   const coalescer = new EventCoalescer((event) => {
     passed.push(event);
     if (passed.length === 2) resolve();

@@ -12,7 +12,7 @@ Deno.test("EventReader shares what it has read until the store changes", () => {
   const first = reader.read("a", 0);
   assert(reader.read("a", 0) === first);
   assertEquals([first.events.length, first.ended, reader.read("a", 1)], [1, false, { events: [], ended: false }]);
-  store.move("a", "CANCELLED", { time: 2 });
+  store.move("a", { state: "CANCELLED" }, 2);
   reader.forget();
   assertEquals([reader.read("a", 0).events.length, reader.read("a", 1).events.length], [2, 1]);
   assertEquals(reader.read("a", 2), { events: [], ended: true });

@@ -1,6 +1,13 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import { RequestError } from "../../../src/server/errors.ts";
-import { assertLegalMove, hasEnded, isLegalMove, runStates, unfinishedStates } from "../../../src/server/runs/state.ts";
+import {
+  assertLegalMove,
+  hasEnded,
+  isLegalMove,
+  type RunState,
+  runStates,
+  unfinishedStates,
+} from "../../../src/server/runs/state.ts";
 
 Deno.test("isLegalMove() allows the documented moves and no other", () => {
   const legal = runStates.flatMap((from) =>
@@ -9,17 +16,31 @@ Deno.test("isLegalMove() allows the documented moves and no other", () => {
   assertEquals(legal.sort(), [
     "CANCELLING CANCELLED",
     "CANCELLING FAILED",
+    "PAUSED CANCELLED",
+    "PAUSED PAUSED",
+    "PAUSED QUEUED",
+    "PAUSING CANCELLING",
+    "PAUSING FAILED",
+    "PAUSING PAUSED",
+    "PAUSING PAUSING",
+    "PAUSING SUCCEEDED",
     "QUEUED CANCELLED",
     "QUEUED FAILED",
+    "QUEUED PAUSED",
     "QUEUED RUNNING",
     "RUNNING CANCELLING",
     "RUNNING FAILED",
+    "RUNNING PAUSED",
+    "RUNNING PAUSING",
+    "RUNNING QUEUED",
+    "RUNNING RUNNING",
     "RUNNING SUCCEEDED",
   ]);
 });
 
-Deno.test("every unfinished state can fail, every ended one is final", () => {
-  assertEquals(unfinishedStates.filter((state) => !isLegalMove(state, "FAILED")), []);
+Deno.test("every state leads to an end, and ends are final", () => {
+  const leadsToEnd = (from: RunState) => runStates.some((to) => hasEnded(to) && isLegalMove(from, to));
+  assertEquals(unfinishedStates.filter((state) => !leadsToEnd(state)), []);
   assertEquals(runStates.filter(hasEnded), ["CANCELLED", "FAILED", "SUCCEEDED"]);
 });
 

@@ -34,7 +34,15 @@ function newRun(id: string, changes: Partial<NewRun> = {}): NewRun {
 
 function progress(loss: number): RunEventBody {
   const metrics = { loss, top1: 0.5, top5: 1, images: 64 };
-  return { kind: "progress", metrics, learningRate: 0.1, imagesPerSecond: 10, totalSteps: 8, secondsLeft: 3 };
+  return {
+    kind: "progress",
+    firstStep: 1,
+    metrics,
+    learningRate: 0.1,
+    imagesPerSecond: 10,
+    totalSteps: 8,
+    secondsLeft: 3,
+  };
 }
 
 function withFolder(test: (path: string) => void): () => void {
@@ -99,7 +107,7 @@ Deno.test(
   "RunStore.append() numbers the events without gaps and brings the run up to them",
   withStore((store) => {
     store.create(newRun("a"));
-    store.move("a", "RUNNING", { time: 2000 });
+    store.move("a", { state: "RUNNING" }, 2000);
     store.append("a", { step: 3, epoch: 1, body: progress(0.5) }, 3000);
     const checkpoint = { path: "runs/a/checkpoints/step-00000003.safetensors", step: 3, epoch: 1, bytes: 2 ** 40 };
     store.append("a", {
@@ -109,12 +117,12 @@ Deno.test(
     }, 4000);
     const metrics = { loss: 0.1, top1: 0.9, top5: 1, images: 20 };
     store.append("a", { step: 3, epoch: 1, body: { kind: "evaluation", metrics } }, 5000);
-    const last = store.move("a", "SUCCEEDED", { time: 6000 });
+    const last = store.move("a", { state: "SUCCEEDED" }, 6000);
     assertEquals(store.events("a", 0, 10).map(({ sequence }) => sequence), [1, 2, 3, 4, 5, 6]);
     assertEquals([last.step, last.epoch], [3, 1]);
     const run = store.get("a");
     assertEquals([run.state, run.startTime, run.endTime, run.lastSequence], ["SUCCEEDED", 2000, 6000, 6]);
-    assertEquals(run.checkpoints, [checkpoint]);
+    assertEquals(run.checkpoints, [{ ...checkpoint, best: true }]);
     assertEquals(run.evaluation, metrics);
     assertEquals(run.progress, {
       step: 3,
@@ -132,7 +140,7 @@ Deno.test(
   withStore((store) => {
     store.create(newRun("a"));
     assertThrows(
-      () => store.move("a", "SUCCEEDED", { time: 2000 }),
+      () => store.move("a", { state: "SUCCEEDED" }, 2000),
       RequestError,
       "is QUEUED and cannot become SUCCEEDED",
     );
@@ -193,7 +201,7 @@ Deno.test(
     const first = RunStore.open(path);
     first.create(newRun("a", { requestId: "r" }));
     first.create(newRun("b"));
-    first.move("b", "CANCELLED", { time: 1, statusMessage: "why" });
+    first.move("b", { state: "CANCELLED", statusMessage: "why" }, 1);
     first.close();
     const second = RunStore.open(path);
     assertEquals(second.unfinished().map(({ id }) => id), ["a"]);
@@ -239,7 +247,11 @@ Deno.test(
     const database = new DatabaseSync(path);
     database.exec("PRAGMA user_version = 99");
     database.close();
-    assertThrows(() => RunStore.open(path), ServerError, "its format is version 99, this server reads version 1");
+    assertThrows(
+      () => RunStore.open(path),
+      ServerError,
+      "its format is version 99, this server reads version 2 and older",
+    );
   }),
 );
 

@@ -1,82 +1,13 @@
 import { join } from "node:path";
 import { assert, assertEquals, assertRejects, assertStringIncludes, assertThrows } from "@std/assert";
-import { EngineError, type TrainingConfig } from "../../../src/engine/mod.ts";
+import { EngineError } from "../../../src/engine/mod.ts";
 import { RequestError } from "../../../src/server/errors.ts";
 import { Log } from "../../../src/server/log.ts";
 import type { RunEvent } from "../../../src/server/runs/run.ts";
 import { RunStore } from "../../../src/server/runs/store.ts";
 import { TrainingRuns } from "../../../src/server/runs/training_runs.ts";
 import { brokenSeeds, FakeEngine } from "../../support/fake_engine.ts";
-
-const quick: TrainingConfig = {
-  model: { name: "lm-resnet-20" },
-  dataset: "digits",
-  epochs: 1,
-  batchSize: 64,
-  seed: 0,
-  learningRate: 0.1,
-  momentum: 0.9,
-  weightDecay: 1e-4,
-  decayMultistepCoefficients: true,
-  milestones: [],
-  factor: 0.1,
-  labelSmoothing: 0,
-  cropPadding: 2,
-  horizontalFlip: false,
-  precision: "f32",
-  evaluateEveryEpochs: 1,
-  checkpointEverySteps: 0,
-  checkpointsKept: 2,
-  maxRetries: 0,
-};
-const long = { ...quick, epochs: 100_000 };
-const forever = new AbortController().signal;
-
-interface Fixture {
-  readonly runs: TrainingRuns;
-  readonly store: RunStore;
-  readonly engine: FakeEngine;
-  readonly logs: string[];
-  start(config: TrainingConfig, requestId?: string): Promise<string>;
-  events(id: string): Promise<RunEvent[]>;
-}
-
-function withRuns(test: (fixture: Fixture) => Promise<void>): () => Promise<void> {
-  return async () => {
-    const folder = Deno.makeTempDirSync();
-    const store = RunStore.open(join(folder, "runs.sqlite"));
-    const engine = new FakeEngine(folder);
-    const logs: string[] = [];
-    const runs = new TrainingRuns({ store, engine, log: new Log((line) => logs.push(line)), watchBatch: 3 });
-    try {
-      await test({
-        runs,
-        store,
-        engine,
-        logs,
-        start: async (config, requestId) => (await runs.start(config, { requestId, requestDigest: "d" })).id,
-        events: (id) => Array.fromAsync(runs.watch(id, 0, forever)),
-      });
-    } finally {
-      await runs.close();
-      store.close();
-      Deno.removeSync(folder, { recursive: true });
-    }
-  };
-}
-
-/** "state QUEUED", "progress", ... */
-function outline(events: readonly RunEvent[]): string[] {
-  return events.map(({ body }) => body.kind === "state" ? `state ${body.state}` : body.kind);
-}
-
-function sequences(events: readonly RunEvent[]): number[] {
-  return events.map(({ sequence }) => sequence);
-}
-
-async function until(condition: () => boolean): Promise<void> {
-  while (!condition()) await new Promise((resolve) => setTimeout(resolve, 2));
-}
+import { collect, forever, long, outline, quick, sequences, until, withRuns } from "../../support/training_runs.ts";
 
 Deno.test(
   "TrainingRuns.start() trains, and watch() tells all of it without gaps",
@@ -195,15 +126,15 @@ Deno.test(
     const seen: number[] = [];
     await assertRejects(
       async () => {
-        for await (const { sequence } of runs.watch(id, 0, early.signal)) {
-          seen.push(sequence);
-          if (sequence === 3) early.abort(new Error("gone"));
+        for await (const item of runs.watch(id, 0, early.signal)) {
+          if (item.kind === "event") seen.push(item.event.sequence);
+          if (seen.length === 3) early.abort(new Error("gone"));
         }
       },
       Error,
       "gone",
     );
-    const rest = await Array.fromAsync(runs.watch(id, 3, forever));
+    const rest = await collect(runs.watch(id, 3, forever));
     assertEquals([...seen, ...sequences(rest)], sequences(await events(id)));
   }),
 );
@@ -229,14 +160,23 @@ Deno.test(
 );
 
 Deno.test(
-  "TrainingRuns.close() fails what runs and what waits, and tells the watchers",
-  withRuns(async ({ runs, store, engine, start, events }) => {
+  "TrainingRuns.close() lets the active run write a checkpoint, and tells the watchers to come back",
+  withRuns(async ({ runs, store, engine, start }) => {
     const [first, second] = [await start(long), await start(quick)];
-    const logs = Promise.all([events(first), events(second)]);
-    await until(() => engine.activeTrainings === 1);
+    const told: RunEvent[] = [];
+    const watching = assertRejects(
+      async () => {
+        for await (const item of runs.watch(first, 0, forever)) if (item.kind === "event") told.push(item.event);
+      },
+      RequestError,
+      "runs go on when it is back",
+    );
+    await until(() => (store.get(first).progress?.step ?? 0) > 0);
     await runs.close();
-    for (const log of await logs) assertEquals(outline(log).at(-1), "state FAILED");
+    assertEquals((await watching).kind, "unavailable");
+    assertEquals(outline(told).slice(-3), ["progress", "checkpoint", "state QUEUED"]);
     assertEquals([engine.activeTrainings, engine.trainings], [0, 1]);
+    assertEquals([store.get(first).state, store.get(second).state], ["QUEUED", "QUEUED"]);
     assertStringIncludes(store.get(first).statusMessage, "The server stopped while the run was in progress");
     const error = await assertRejects(() => start(quick), RequestError, "shutting down");
     assertEquals(error.kind, "unavailable");
@@ -254,26 +194,31 @@ Deno.test(
   }),
 );
 
-Deno.test("TrainingRuns fails the runs that a server which is gone left behind", () => {
+Deno.test("TrainingRuns takes up the runs that a server which is gone left behind, the interrupted one first", async () => {
   const folder = Deno.makeTempDirSync();
   const store = RunStore.open(join(folder, "runs.sqlite"));
-  for (const id of ["queued", "running", "cancelling", "done"]) {
+  for (const id of ["running", "queued", "paused", "pausing", "cancelling", "done"]) {
     store.create({ id, config: quick, time: 1, requestDigest: "d" });
   }
-  for (const id of ["running", "cancelling", "done"]) store.move(id, "RUNNING", { time: 2 });
-  store.move("cancelling", "CANCELLING", { time: 3 });
-  store.move("done", "SUCCEEDED", { time: 3 });
-  const runs = new TrainingRuns({ store, engine: new FakeEngine(folder), log: new Log(() => {}) });
-  for (const id of ["queued", "running", "cancelling"]) {
-    const last = store.events(id, 0, 10).at(-1);
-    assertEquals(last?.body, {
-      kind: "state",
-      state: "FAILED",
-      statusMessage: "The server stopped while the run was in progress",
-    });
-    assertEquals(runs.get(id).lastSequence, last?.sequence);
-  }
-  assertEquals(runs.get("done").state, "SUCCEEDED");
+  store.move("paused", { state: "PAUSED" }, 2);
+  for (const id of ["running", "pausing", "cancelling", "done"]) store.move(id, { state: "RUNNING" }, 2);
+  store.move("pausing", { state: "PAUSING" }, 3);
+  store.move("cancelling", { state: "CANCELLING", statusMessage: "Cancelled on request" }, 3);
+  store.move("done", { state: "SUCCEEDED" }, 3);
+  const runs = new TrainingRuns({ store, engine: new FakeEngine(folder), log: new Log(() => {}), dataDir: folder });
+  const states = (id: string) => outline(store.events(id, 0, 100)).filter((kind) => kind.startsWith("state"));
+  assertEquals([runs.active, runs.queued], ["running", 1]);
+  await collect(runs.watch("queued", 0, forever));
+  assertEquals(states("running").slice(2), ["state QUEUED", "state RUNNING", "state SUCCEEDED"]);
+  assertEquals([runs.get("running").attempt, runs.get("queued").attempt], [2, 1]);
+  assertEquals(states("queued"), ["state QUEUED", "state RUNNING", "state SUCCEEDED"]);
+  assertEquals(["paused", "pausing", "cancelling", "done"].map((id) => runs.get(id).state), [
+    "PAUSED",
+    "PAUSED",
+    "CANCELLED",
+    "SUCCEEDED",
+  ]);
+  await runs.close();
   store.close();
   Deno.removeSync(folder, { recursive: true });
 });

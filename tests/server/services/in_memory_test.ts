@@ -1,20 +1,29 @@
 import { join } from "node:path";
 import { Code, ConnectError, createClient, createRouterTransport } from "@connectrpc/connect";
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
-import { CatalogService, health, InferenceService, RunState, TrainingService } from "../../../src/gen/mod.ts";
+import {
+  CatalogService,
+  health,
+  type Heartbeat,
+  InferenceService,
+  type RunEvent,
+  RunState,
+  TrainingService,
+} from "../../../src/gen/mod.ts";
 import { createInterceptor } from "../../../src/server/interceptor.ts";
 import { Log } from "../../../src/server/log.ts";
 import { RunStore } from "../../../src/server/runs/store.ts";
 import { defaultLimits } from "../../../src/server/inference/batcher.ts";
+import type { RunLimits } from "../../../src/server/runs/training_runs.ts";
 import { createServices } from "../../../src/server/services/mod.ts";
 import { FakeCatalog } from "../../support/fake_catalog.ts";
-import { brokenSeeds, FakeEngine } from "../../support/fake_engine.ts";
+import { brokenSeeds, FakeEngine, type FakeEngineOptions } from "../../support/fake_engine.ts";
 
 /** The services over the in-memory transport: no network, the same handlers and interceptor. */
-function setUp() {
+function setUp(limits: RunLimits = {}, fake: FakeEngineOptions = {}) {
   const dataDir = Deno.realPathSync(Deno.makeTempDirSync());
   const store = RunStore.open(join(dataDir, "runs.sqlite"));
-  const engine = new FakeEngine(dataDir);
+  const engine = new FakeEngine(dataDir, fake);
   const catalog = new FakeCatalog();
   const logs: string[] = [];
   const log = new Log((line) => logs.push(line));
@@ -25,6 +34,7 @@ function setUp() {
     log,
     dataDir,
     importFolders: [],
+    limits,
     inferenceLimits: defaultLimits,
   });
   const transport = createRouterTransport(services.routes, { router: { interceptors: [createInterceptor(log)] } });
@@ -94,6 +104,99 @@ Deno.test("ListRuns gives each run once, newest first, over its pages", async ()
     pageToken = page.nextPageToken;
   } while (pageToken !== "");
   assertEquals(listed, names);
+});
+
+/** Reads events until one tells of the state. */
+async function untilState(events: AsyncIterable<{ event?: RunEvent }>, state: RunState): Promise<RunEvent> {
+  for await (const { event } of events) {
+    if (event?.kind.case === "stateChanged" && event.kind.value.state === state) return event;
+  }
+  throw new Error(`The run did not come to ${RunState[state]}`);
+}
+
+Deno.test("PauseRun, ResumeRun, RestartRun and DeleteRun steer a run", async () => {
+  await using fixture = setUp();
+  const { training } = fixture;
+  const events = training.train({ config: { ...config, epochs: 50, checkpointEverySteps: 7 } });
+  const { run: name } = await untilState(events, RunState.RUNNING);
+  assertEquals((await training.pauseRun({ name })).run?.state, RunState.PAUSING);
+  await untilState(training.watchRun({ name }), RunState.PAUSED);
+  assertEquals((await training.listRuns({ states: [RunState.PAUSED] })).runs.map((run) => run.name), [name]);
+  assertEquals((await training.listRuns({ states: [RunState.FAILED, RunState.QUEUED] })).runs, []);
+  const { run: restarted } = await training.restartRun({ name, requestId: "again" });
+  assertEquals((await training.restartRun({ name, requestId: "again" })).run?.name, restarted?.name);
+  assert(restarted && restarted.name !== name);
+  await refused(
+    training.deleteRun({ name: restarted.name }),
+    Code.FailedPrecondition,
+    "cancel or pause it, and delete",
+  );
+  assertEquals((await training.resumeRun({ name })).run?.state, RunState.QUEUED);
+  const log = await Array.fromAsync(training.watchRun({ name }));
+  const resumed = log.find(({ event }) => event?.kind.case === "resumed")?.event?.kind.value;
+  assertEquals(resumed?.$typeName === "multistep.v1.Resumed" && resumed.from?.step !== 0, true);
+  assertEquals([log.at(-1)?.event?.attempt, (await training.getRun({ name })).run?.attempt], [2, 2]);
+  await training.deleteRun({ name });
+  await refused(training.getRun({ name }), Code.NotFound, name);
+  for (const call of [training.pauseRun, training.resumeRun, training.deleteRun, training.restartRun]) {
+    await refused(call({ name: "x" }), Code.InvalidArgument, 'Field "name" must be a run\'s name');
+  }
+});
+
+Deno.test("ListRunEvents gives a run's events by pages, and its curve down-sampled", async () => {
+  await using fixture = setUp({ metricsInterval: 0 });
+  const { training } = fixture;
+  const told = await Array.fromAsync(training.train({ config: { ...config, epochs: 10 } }));
+  const name = told[0].event?.run ?? "";
+  const events: RunEvent[] = [];
+  let pageToken = "";
+  do {
+    const page = await training.listRunEvents({ name, pageSize: 7, pageToken });
+    assertEquals(page.lastSequence, told.length);
+    events.push(...page.events);
+    pageToken = page.nextPageToken;
+  } while (pageToken !== "");
+  assertEquals(events, told.map(({ event }) => event));
+  const curve = await training.listRunEvents({ name, progressWindows: 4 });
+  const windows = curve.events.flatMap(({ kind, step }) =>
+    kind.case === "progress" ? [[kind.value.firstStep, step, kind.value.metrics?.images]] : []
+  );
+  assertEquals(windows, [[1, 10, 640], [11, 20, 640], [21, 30, 640], [31, 40, 640]]);
+  await refused(training.listRunEvents({ name, afterSequence: 1000 }), Code.OutOfRange, `at most ${told.length}`);
+});
+
+Deno.test("ExportModel reads a network by offset and limit", async () => {
+  await using fixture = setUp();
+  const { training } = fixture;
+  const [{ event }] = await Array.fromAsync(training.train({ config }));
+  const name = event?.run ?? "";
+  const whole = await training.exportModel({ name, optimizerState: true });
+  assertEquals([Number(whole.totalBytes), whole.checkpoint?.best], [whole.data.length, true]);
+  const piece = await training.exportModel({ name, optimizerState: true, offset: 3n, limit: 5 });
+  assertEquals(piece.data, whole.data.slice(3, 8));
+  const { path = "" } = whole.checkpoint ?? {};
+  const named = await training.exportModel({ name, which: { case: "path", value: path }, optimizerState: true });
+  assertEquals(named.sha256, whole.sha256);
+  await refused(training.exportModel({ name, offset: 1n << 40n }), Code.OutOfRange, 'Field "offset" must be at most');
+  await refused(training.exportModel({ name: "runs/none" }), Code.NotFound, '"runs/none"');
+});
+
+Deno.test("WatchRun and Train send heartbeats when nothing happens", async () => {
+  await using fixture = setUp({ heartbeatInterval: 10 }, { stepTime: 60_000 });
+  const { training } = fixture;
+  const beats = async (stream: AsyncIterable<{ event?: RunEvent; heartbeat?: Heartbeat }>) => {
+    let last: RunEvent | undefined;
+    for await (const { event, heartbeat } of stream) {
+      if (heartbeat) return { last, heartbeat };
+      last = event;
+    }
+  };
+  const first = await beats(training.train({ config }));
+  assertEquals(first?.heartbeat.lastSequence, first?.last?.sequence);
+  const name = first?.last?.run ?? "";
+  const second = await beats(training.watchRun({ name, afterSequence: first?.last?.sequence }));
+  assertEquals([second?.heartbeat.lastSequence, second?.last], [first?.last?.sequence, undefined]);
+  await training.cancelRun({ name });
 });
 
 Deno.test("Infer answers in the order of the images, whatever their form and size", async () => {

@@ -1,18 +1,29 @@
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { assertEquals, assertThrows } from "@std/assert";
 import {
+  CheckpointChoice,
   DescribeModelRequestSchema,
   EvaluateRequestSchema,
+  ExportModelRequestSchema,
   ImportDatasetRequestSchema,
   InferRequestSchema,
+  ListRunEventsRequestSchema,
   ListRunsRequestSchema,
+  RunState,
   StreamInferRequestSchema,
   WatchRunRequestSchema,
 } from "../../../src/gen/mod.ts";
 import { InvalidFieldError } from "../../../src/server/errors.ts";
 import { checkDescribeModel, checkImportDataset } from "../../../src/server/validation/catalog.ts";
 import { checkEvaluate, checkInfer, checkSource, checkStreamInfer } from "../../../src/server/validation/inference.ts";
-import { checkListRuns, checkRequestId, checkWatchRun } from "../../../src/server/validation/training.ts";
+import { encodeEventsToken, encodePageToken } from "../../../src/server/runs/page_token.ts";
+import { checkExportModel } from "../../../src/server/validation/export.ts";
+import {
+  checkListRunEvents,
+  checkListRuns,
+  checkRequestId,
+  checkWatchRun,
+} from "../../../src/server/validation/training.ts";
 import { build } from "../../support/messages.ts";
 
 const source = { source: { case: "run", value: "runs/abc" } } as const;
@@ -95,13 +106,49 @@ Deno.test("checkEvaluate() fills in the defaults and refuses the rest", () => {
   refuses(check({ limit: 0 }), 'Field "limit"');
 });
 
-Deno.test("checkListRuns() takes 50 by default and refuses more than 1000 and unknown tokens", () => {
-  const check = (pageSize: number, pageToken = "") => () =>
-    checkListRuns(create(ListRunsRequestSchema, { pageSize, pageToken }));
-  assertEquals(check(0)(), { limit: 50, before: undefined });
+Deno.test("checkListRuns() takes 50 by default and refuses more than 1000, unknown tokens and no states", () => {
+  const check = (pageSize: number, pageToken = "", states: RunState[] = []) => () =>
+    checkListRuns(create(ListRunsRequestSchema, { pageSize, pageToken, states }));
+  assertEquals(check(0)(), { limit: 50, before: undefined, states: undefined });
+  assertEquals(check(1, "", [RunState.PAUSED, RunState.FAILED])().states, ["PAUSED", "FAILED"]);
+  refuses(check(1, "", [RunState.PAUSED, RunState.UNSPECIFIED]), 'Field "states[1]" must be a state, such as');
   assertEquals(check(1000)().limit, 1000);
   refuses(check(1001), 'Field "page_size" must be an integer from 0 to 1000, got 1001');
   refuses(check(1, "x"), 'Field "page_token"');
+});
+
+Deno.test("checkListRunEvents() takes 500 by default and refuses what is none", () => {
+  const check = (changes: MessageInitShape<typeof ListRunEventsRequestSchema>) => () =>
+    checkListRunEvents(build(ListRunEventsRequestSchema, { name: "runs/a" }, changes));
+  const query = { id: "a", after: 0, limit: 500, windows: 0, position: undefined };
+  assertEquals(check({})(), query);
+  assertEquals(check({ pageSize: 7, progressWindows: 9, afterSequence: 3 })(), {
+    ...query,
+    after: 3,
+    limit: 7,
+    windows: 9,
+  });
+  const position = { after: 3, last: 9, width: 0, earliest: 1 };
+  assertEquals(check({ pageToken: encodeEventsToken(position) })().position, position);
+  refuses(check({ name: "a" }), 'Field "name"');
+  refuses(check({ pageSize: 1001 }), 'Field "page_size"');
+  refuses(check({ progressWindows: 100_001 }), 'Field "progress_windows" must be an integer from 0 to 100000');
+  refuses(check({ pageToken: encodePageToken(3) }), 'Field "page_token"');
+});
+
+Deno.test("checkExportModel() takes the newest checkpoint and 1 MiB by default and refuses what is none", () => {
+  const check = (changes: MessageInitShape<typeof ExportModelRequestSchema>) => () =>
+    checkExportModel(build(ExportModelRequestSchema, { name: "runs/a" }, changes));
+  const order = { id: "a", which: { kind: "newest" }, optimizerState: false, offset: 0, limit: 2 ** 20 };
+  assertEquals<unknown>(check({})(), order);
+  assertEquals<unknown>(check({ which: { case: "choice", value: CheckpointChoice.BEST } })().which, { kind: "best" });
+  assertEquals<unknown>(check({ which: { case: "path", value: "x" } })().which, { kind: "path", path: "x" });
+  assertEquals([check({ offset: 7n })().offset, check({ limit: 9 })().limit], [7, 9]);
+  refuses(check({ name: "a" }), 'Field "name"');
+  refuses(check({ limit: 2 ** 20 + 1 }), 'Field "limit" must be an integer from 0 to 1048576, got 1048577');
+  refuses(check({ offset: 2n ** 60n }), 'Field "offset"');
+  refuses(check({ which: { case: "choice", value: 9 as CheckpointChoice } }), 'Field "choice"');
+  refuses(check({ which: { case: "path", value: "" } }), 'Field "path"');
 });
 
 Deno.test("checkWatchRun() and checkRequestId() refuse what is none", () => {
