@@ -701,7 +701,7 @@ export const TrainingService: GenService<{
     output: typeof RestartRunResponseSchema;
   },
   /**
-   * Deletes a run that has ended or is paused, with its events, checkpoints and exports.
+   * Deletes a run that has ended or is paused, with its events and checkpoints.
    *
    * @generated from rpc multistep.v1.TrainingService.DeleteRun
    */
