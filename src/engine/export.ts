@@ -1,6 +1,6 @@
 /** Checkpoints made ready to be carried away: files named by their content, which no run deletes or writes again. */
 import { createHash } from "node:crypto";
-import { CheckpointError, decodeCheckpoint, encodeCheckpoint } from "../models/mod.ts";
+import { CheckpointError, decodeCheckpoint, encodeCheckpoint, withoutOptimizer } from "../models/mod.ts";
 import { readCheckpointBytes, stageFile } from "./checkpoint_files.ts";
 import { EngineError, type ExportedModel, type ExportJob } from "./messages.ts";
 
@@ -68,7 +68,7 @@ export class Exporter {
 function exportedBytes(path: string, bytes: Uint8Array<ArrayBuffer>, optimizerState: boolean): Uint8Array {
   try {
     const checkpoint = decodeCheckpoint(bytes);
-    return optimizerState ? bytes : encodeCheckpoint({ ...checkpoint, velocities: new Map() });
+    return optimizerState ? bytes : encodeCheckpoint(withoutOptimizer(checkpoint));
   } catch (error) {
     if (!(error instanceof CheckpointError)) throw error;
     throw new EngineError("invalid", `Cannot export the checkpoint "${path}": ${error.message}`, { cause: error });

@@ -7,6 +7,7 @@ export {
   encodeCheckpoint,
   type NamedTensor,
   type TrainingPosition,
+  withoutOptimizer,
 } from "./checkpoints/checkpoint.ts";
 export type { Activation } from "./blocks/block.ts";
 export type { Shortcut } from "./blocks/shortcut.ts";

@@ -1,6 +1,7 @@
 /** A run stopped in every way and resumed is the run that was never stopped, bit for bit. */
 import { assert, assertEquals } from "@std/assert";
 import { type Engine, EngineError, startEngine, type TrainingEvent } from "../../src/engine/mod.ts";
+import { decodeCheckpoint } from "../../src/models/mod.ts";
 import { smallConfig, workerProcessId } from "../support/small_training.ts";
 
 const never = new AbortController().signal;
@@ -137,6 +138,36 @@ Deno.test("train() resumed after abort, kill -9, pause and damage repeats the un
       const { events } = await attempt(engine, { resume: true });
       assertEquals(events.map(({ kind, step }) => [kind, step]), [["resumed", 18]]);
     });
+
+    await t.step(
+      "paused and resumed in mixed precision: the same, the loss scale and its counters included",
+      async () => {
+        if (!engine.adapter.features.includes("shader-f16")) return;
+        const mixed = { ...config, precision: "mixed", epochs: 1 } as const;
+        const runTo = async (run: string, { resume = false, pauseAt = Infinity } = {}) => {
+          const pausing = new AbortController();
+          for await (const event of engine.train({ config: mixed, folder: run, resume }, never, pausing.signal)) {
+            if (event.kind === "progress" && event.step === pauseAt) pausing.abort();
+          }
+        };
+        await runTo("runs/mixed-whole");
+        await runTo("runs/mixed", { pauseAt: 1 });
+        await runTo("runs/mixed", { resume: true });
+        const read = (run: string) => Deno.readFile(`${dataDir}/${run}/checkpoints/step-00000006.safetensors`);
+        const [whole, resumed] = [await read("runs/mixed-whole"), await read("runs/mixed")];
+        assertEquals(resumed, whole);
+        const { states } = decodeCheckpoint(whole);
+        const [good, skipped] = ["good_steps", "skipped_steps"].map((name) => states.get(`optimizer.${name}`)?.data[0]);
+        assert(good !== undefined && skipped !== undefined && good > 0 && good + skipped === 6);
+        const weights = await engine.exportModel({
+          checkpoint: "runs/mixed/checkpoints/step-00000006.safetensors",
+          optimizerState: false,
+        }, never);
+        const exported = decodeCheckpoint(await Deno.readFile(`${dataDir}/${weights.path}`));
+        const names = [...exported.states.keys()];
+        assertEquals(names, [...states.keys()].filter((name) => !name.startsWith("optimizer.")));
+      },
+    );
 
     await t.step("checkpoints of another configuration are refused", async () => {
       const job = { config: { ...config, learningRate: 0.5 }, folder, resume: true };

@@ -9,7 +9,8 @@ import { BLANK_SEAL, checkSeal, seal } from "./seal.ts";
 import { CheckpointError, readSafetensors, type SafetensorsTensor, writeSafetensors } from "./safetensors.ts";
 
 const FORMAT = "multistep-1";
-const VELOCITY_PREFIX = "optimizer.velocity.";
+const OPTIMIZER_PREFIX = "optimizer.";
+const VELOCITY_PREFIX = `${OPTIMIZER_PREFIX}velocity.`;
 
 export interface NamedTensor {
   readonly shape: readonly number[];
@@ -57,6 +58,12 @@ export interface Checkpoint {
   readonly states: ReadonlyMap<string, NamedTensor>;
   /** Empty in a file of weights alone. */
   readonly velocities: ReadonlyMap<string, NamedTensor>;
+}
+
+/** The checkpoint without what only training needs: momentum, and mixed precision's loss scale. */
+export function withoutOptimizer(checkpoint: Checkpoint): Checkpoint {
+  const states = [...checkpoint.states].filter(([name]) => !name.startsWith(OPTIMIZER_PREFIX));
+  return { ...checkpoint, states: new Map(states), velocities: new Map() };
 }
 
 export function encodeCheckpoint(checkpoint: Checkpoint): Uint8Array<ArrayBuffer> {
