@@ -31,3 +31,8 @@ export function dividingWorkgroup(count: number, limit: number): number {
   while (size < limit && count % (size * 2) === 0) size *= 2;
   return size;
 }
+
+/** The components of an image's only channel quad that hold channels; all four of an image of several quads. */
+export function usedComponents({ channels }: ImageLayout): readonly string[] {
+  return "xyzw".slice(0, Math.min(channels, 4)).split("");
+}

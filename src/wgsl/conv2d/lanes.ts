@@ -1,5 +1,5 @@
 import { enableElements, rounded, storedType, widened } from "../element_type.ts";
-import { channelQuads, type ImageLayout, rowQuads } from "../layout.ts";
+import { channelQuads, type ImageLayout, rowQuads, usedComponents } from "../layout.ts";
 import { type LanePrologue, prologueText } from "./lane_prologue.ts";
 import type { StripConvolution, StripEpilogue } from "./strip.ts";
 
@@ -110,7 +110,7 @@ export function laneSource(convolution: LaneConvolution): { readonly code: strin
     const offset = (index % partTaps * tile.channels + v) * lanes;
     return `let w${index}_${v} = weights${Math.floor(index / partTaps)}.values[at + ${offset}u];`;
   };
-  const products = "xyzw".split("").flatMap((c) => [
+  const products = usedComponents(input).flatMap((c) => [
     ...[...used].map((k) => `let b${c}${k} = subgroupBroadcast(x${Math.floor(k / lanes)}.${c}, ${k % lanes}u);`),
     ...pixels.flatMap((pixel) =>
       channels.map((v) => {

@@ -1,5 +1,5 @@
 import { enableElements, storedType, widened } from "../element_type.ts";
-import { channelQuads, imageQuads, rowQuads } from "../layout.ts";
+import { channelQuads, imageQuads, rowQuads, usedComponents } from "../layout.ts";
 import { type LanePrologue, prologueText } from "./lane_prologue.ts";
 import { laneWindow } from "./lanes.ts";
 import { tileCounts, type WeightGradient } from "./weight_gradient.ts";
@@ -82,7 +82,7 @@ export function laneWeightGradientSource(gradient: LaneWeightGradient): string {
     ...loads.map((j) =>
       `let x${i}_${j} = ${before.apply(`input[corner + offset${j} + ${i}u]`, { load: j, quad: `_${i}` })};`
     ),
-    ..."xyzw".split("").flatMap((channel, c) => [
+    ...usedComponents(input).flatMap((channel, c) => [
       ...used.map((k) =>
         `let b${i}_${c}_${k} = ${splat(`subgroupBroadcast(x${i}_${Math.floor(k / lanes)}.${channel}, ${k % lanes}u)`)};`
       ),
