@@ -41,8 +41,9 @@ function imageKey({ height, width, channels, halo, elementType = "f32" }: ImageB
   return `${height}x${width}x${channels}+${halo}${elementType === "f32" ? "" : ` ${elementType}`}`;
 }
 
-function axisKey({ count, start, step, first, tapStep, taps }: Axis): string {
-  return `${count} from ${start} by ${step} taps ${taps.join(" ")} at ${first} by ${tapStep}`;
+function axisKey({ count, start, step, first, tapStep, taps, phases }: Axis): string {
+  const outputs = phases ? ` for ${phases.join(" ")}` : "";
+  return `${count} from ${start} by ${step} taps ${taps.join(" ")}${outputs} at ${first} by ${tapStep}`;
 }
 
 /** An epilogue's images have the size of the output, but halos of their own. */

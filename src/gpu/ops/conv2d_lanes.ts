@@ -73,6 +73,8 @@ function laneKernels(
     outputX: columns.start,
     dy: rows.taps,
     dx: columns.taps,
+    phaseY: rows.phases,
+    phaseX: columns.phases,
     inputQuads,
     lanes,
     tile,
@@ -143,6 +145,7 @@ function* laneForms(
   if (taps === 0 || batch > target.maxWorkgroupsPerDimension) return;
   const windows = ({ count, taps }: Axis, limit: number) =>
     range(1, Math.min(count, limit)).map((extent) => laneWindow({ offsets: taps, extent, step: inputStep }));
+  const outputs = new Set(rows.phases ?? [0]).size * new Set(columns.phases ?? [0]).size;
   const [rowWindows, columnWindows] = [windows(rows, 16), windows(columns, 32)];
   for (const channels of [1, 2, 4] as const) {
     if (writes % (lanes * channels) !== 0) continue;
@@ -156,7 +159,7 @@ function* laneForms(
       for (let width = 1; width <= columnWindows.length; width++) {
         const pixels = height * width;
         const body = pixels * channels * 4 * taps;
-        if (pixels * channels > MAX_SUMS || body > MAX_BODY) continue;
+        if (pixels * outputs * channels > MAX_SUMS || body > MAX_BODY) continue;
         const [windowRows, windowColumns] = [rowWindows[height - 1], columnWindows[width - 1]];
         if (!windowRows || !windowColumns) continue;
         const loads = Math.ceil(windowRows.count * windowColumns.count / lanes) * COSTS.storageLoad +

@@ -93,6 +93,9 @@ export function lowerConv2dBackwardInput(
       directKernel(label, wgsl.conv2dDirectBackwardInput, { problem, read: dOutput, weight, write: dInput }, dInput),
     ];
   }
+  const together = backwardInputTogether(problem, io);
+  const candidates = together ? laneCandidates(problem, together, target) : [];
+  if (together && candidates.length > 0) return memory.choose(tapsKey(problem, together), candidates).lower(memory);
   const { requests, untouched } = backwardInputRequests(problem, io);
   return [
     // Pixels that no output depends on have a gradient of 0.
@@ -123,6 +126,31 @@ export function backwardInputRequests(
     }))
   );
   return { requests, untouched: ![...rowPhases, ...columnPhases].every(hasTaps) };
+}
+
+/** All phases of a strided input gradient as one list of taps; undefined where they have not equal numbers of pixels. */
+function backwardInputTogether(
+  problem: Conv2dProblem,
+  { dOutput, weight, dInput }: BackwardInputBuffers,
+): StripRequest | undefined {
+  const { kernelHeight, kernelWidth, inputHeight, inputWidth, stride, padding } = problem;
+  const divides = inputHeight % stride === 0 && inputWidth % stride === 0;
+  if (stride === 1 || !divides || Math.min(kernelHeight, kernelWidth) < stride) return undefined;
+  const axis = (extent: number, kernel: number): Axis => {
+    const phases = Array.from({ length: kernel }, (_, k) => (k + stride * padding - padding) % stride);
+    const taps = phases.map((phase, k) => (phase + padding - k) / stride);
+    return { count: extent / stride, start: 0, step: stride, first: 0, tapStep: 1, taps, phases };
+  };
+  return {
+    label: `conv2d_backward_input ${kernelHeight}x${kernelWidth}`,
+    read: dOutput,
+    write: dInput,
+    weight,
+    transposed: true,
+    rows: axis(inputHeight, kernelHeight),
+    columns: axis(inputWidth, kernelWidth),
+    inputStep: 1,
+  };
 }
 
 /** dw of x and dy, as OIHW; overwrites. A prologue needs `lanesServe`. */

@@ -29,6 +29,8 @@ export interface Axis {
   readonly tapStep: number;
   /** Where each tap reads, relative to the output's own pixel of the read image. */
   readonly taps: readonly number[];
+  /** The output, within `step`, that each tap belongs to, where there are several; only forms by lanes serve that. */
+  readonly phases?: readonly number[];
 }
 
 export interface StripRequest {

@@ -24,6 +24,12 @@ export interface LaneConvolution extends
   readonly lanes: number;
   readonly tile: LaneTile;
   readonly prologue?: LanePrologue;
+  /**
+   * The output row, within `outputStep`, of each tap row, and column of each tap column: every output sums its own taps
+   * of the one window. Default: all 0.
+   */
+  readonly phaseY?: readonly number[];
+  readonly phaseX?: readonly number[];
   /** Uniforms that the weights are split over, by taps: one is at most 64 KiB. */
   readonly parts: number;
 }
@@ -69,11 +75,18 @@ export function laneSource(convolution: LaneConvolution): { readonly code: strin
   const windowRows = laneWindow({ offsets: dy, extent: tile.height, step: inputStep });
   const windowColumns = laneWindow({ offsets: dx, extent: tile.width, step: inputStep });
   if (!windowRows || !windowColumns) throw new Error("Cannot spread a window over lanes that is not evenly spaced");
-  const pixels = range(tile.height * tile.width).map((p) => ({
-    y: Math.floor(p / tile.width),
-    x: p % tile.width,
-    sum: (v: number) => `s${p}_${v}`,
-  }));
+  const { phaseY = dy.map(() => 0), phaseX = dx.map(() => 0) } = convolution;
+  const pixels = [...new Set(phaseY)].flatMap((outY) =>
+    [...new Set(phaseX)].flatMap((outX) =>
+      range(tile.height * tile.width).map((p) => ({
+        y: Math.floor(p / tile.width),
+        x: p % tile.width,
+        outY,
+        outX,
+        sum: (v: number) => `s${outY}_${outX}_${p}_${v}`,
+      }))
+    )
+  );
   const channels = range(tile.channels);
   const windowSize = windowRows.count * windowColumns.count;
   const loads = range(Math.ceil(windowSize / lanes));
@@ -83,6 +96,8 @@ export function laneSource(convolution: LaneConvolution): { readonly code: strin
   const taps = dy.flatMap((offsetY, ky) =>
     dx.map((offsetX, kx) => ({
       index: ky * dx.length + kx,
+      outY: phaseY[ky],
+      outX: phaseX[kx],
       at: ({ y, x }: { y: number; x: number }) =>
         (y * inputStep + offsetY - minDy) / windowRows.gap * windowColumns.count +
         (x * inputStep + offsetX - minDx) / windowColumns.gap,
@@ -90,7 +105,9 @@ export function laneSource(convolution: LaneConvolution): { readonly code: strin
   );
   const partTaps = Math.ceil(taps.length / convolution.parts);
   const parts = range(convolution.parts);
-  const used = new Set(pixels.flatMap((pixel) => taps.map(({ at }) => at(pixel))));
+  const tapsOf = (pixel: typeof pixels[number]) =>
+    taps.filter(({ outY, outX }) => outY === pixel.outY && outX === pixel.outX);
+  const used = new Set(pixels.flatMap((pixel) => tapsOf(pixel).map(({ at }) => at(pixel))));
 
   const windowIndex = (j: number) => `min(lane + ${j * lanes}u, ${windowSize - 1}u)`;
   const loadAddress = (j: number) => {
@@ -114,7 +131,7 @@ export function laneSource(convolution: LaneConvolution): { readonly code: strin
     ...[...used].map((k) => `let b${c}${k} = subgroupBroadcast(x${Math.floor(k / lanes)}.${c}, ${k % lanes}u);`),
     ...pixels.flatMap((pixel) =>
       channels.map((v) => {
-        const sum = taps.reduce(
+        const sum = tapsOf(pixel).reduce(
           (before, { index, at }) => `fma(b${c}${at(pixel)}, w${index}_${v}.${c}, ${before})`,
           pixel.sum(v),
         );
@@ -176,8 +193,9 @@ ${stores()}
     const lines = [place(output, "out"), ...(epilogue?.inputs ?? []).map((layout, i) => place(layout, `start${i}`))];
     epilogue?.vectors("(channel / 4u)").forEach((text, i) => lines.push(`  let v${i} = ${text};`));
     for (const pixel of pixels) {
+      const [outY, outX] = [pixel.y * outputStep + pixel.outY, pixel.x * outputStep + pixel.outX];
       const offset = (layout: ImageLayout) =>
-        `${(pixel.y * rowQuads(layout) + pixel.x * channelQuads(layout)) * outputStep * 4 / tile.channels}u`;
+        `${(outY * rowQuads(layout) + outX * channelQuads(layout)) * 4 / tile.channels}u`;
       const sums = channels.map(pixel.sum);
       const epilogueInput = (i: number, layout: ImageLayout) =>
         widened(`e${i}[start${i} + ${offset(layout)}]`, layout.elementType, tile.channels);
