@@ -21,6 +21,7 @@ export { maxPool2d } from "./ops/max_pool2d.ts";
 export { PlaceChannels, placeChannels } from "./ops/place_channels.ts";
 export { normals, pcg4d, permutation, PURPOSE, uniforms } from "./ops/random.ts";
 export { relu } from "./ops/relu.ts";
+export { reversibleStep } from "./ops/reversible_step.ts";
 export { decayScales, sgd } from "./ops/sgd.ts";
 export { IGNORED_LABEL, softmax, softmaxCrossEntropy } from "./ops/softmax_cross_entropy.ts";
 export { Tuner, type TuningProgress } from "./tune/mod.ts";

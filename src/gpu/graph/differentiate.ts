@@ -50,13 +50,21 @@ export function differentiate(
       terms.push({ tensor: contribution, coefficient });
       contributions.set(input, terms);
     },
+    take(tensor) {
+      const gradient = gradientOf(tensor);
+      contributions.delete(tensor);
+      sums.delete(tensor);
+      return gradient;
+    },
+    walk(operations) {
+      for (const operation of operations.toReversed()) {
+        const needed = [...operation.inputs, ...operation.parameters].some((tensor) => tensor.needsGradient);
+        if (needed) operation.backward?.(backward);
+      }
+    },
+    recomputed: new Map(),
   };
-
-  const forward = [...graph.operations];
-  for (const operation of forward.reverse()) {
-    const needed = [...operation.inputs, ...operation.parameters].some((tensor) => tensor.needsGradient);
-    if (needed) operation.backward?.(backward);
-  }
+  backward.walk(graph.operations);
 
   const sources = [...contributions.keys()].filter((tensor) => tensor.role === "source");
   return new Map(sources.map((tensor) => [tensor, gradientOf(tensor) as Tensor]));

@@ -49,6 +49,7 @@ export class Graph {
   readonly inputs: BufferHandle[] = [];
   readonly #variables = new Map<string, Tensor>();
   #reusing = false;
+  #isRecomputing = false;
   #nextId = 0;
 
   constructor(readonly options: GraphOptions) {}
@@ -98,6 +99,21 @@ export class Graph {
     } finally {
       this.#reusing = outer;
     }
+  }
+
+  /** As `reusing`, for what a backward pass computes again: it updates no running statistics a second time. */
+  recomputing<T>(record: () => T): T {
+    const outer = this.#isRecomputing;
+    this.#isRecomputing = true;
+    try {
+      return this.reusing(record);
+    } finally {
+      this.#isRecomputing = outer;
+    }
+  }
+
+  get isRecomputing(): boolean {
+    return this.#isRecomputing;
   }
 
   /** A result of an operation that is about to be recorded. */

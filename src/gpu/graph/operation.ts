@@ -51,4 +51,10 @@ export interface Backward {
   dOutput(output: Tensor): Tensor | undefined;
   /** Adds coefficient * contribution to the gradient of `input`; the sum is formed once, when it is needed. */
   accumulate(input: Tensor, contribution: Tensor, coefficient?: Coefficient): void;
+  /** The gradient of a tensor as accumulated so far, and removes it: operations before this one get none of it. */
+  take(tensor: Tensor): Tensor | undefined;
+  /** Records the gradients of operations that were recorded in the backward pass, last to first. */
+  walk(operations: readonly Operation[]): void;
+  /** For tensors of the forward pass that were computed again: by what. */
+  readonly recomputed: Map<Tensor, Tensor>;
 }

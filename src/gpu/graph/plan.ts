@@ -23,6 +23,8 @@ export interface Plan {
   readonly kept: ReadonlyMap<Tensor, ImageBuffer>;
   /** Activations, gradients of activations, scratch and packed weights, in bytes. */
   readonly workingBytes: number;
+  /** Of the working bytes, what `packed` took: they grow with the parameters, not with the batch. */
+  readonly packedBytes: number;
   /** Working bytes and parameters, gradients, velocities and statistics. */
   readonly totalBytes: number;
 }
@@ -63,6 +65,7 @@ class Planner implements Lowering {
   readonly #sharedGradients: SharedGradients;
   #lowering: Operation | undefined;
   #scratch: BufferHandle[] = [];
+  #packedBytes = 0;
   #nextId = -1;
 
   constructor(graph: Graph, options: PlanOptions) {
@@ -137,6 +140,7 @@ class Planner implements Lowering {
   packed(label: string, bytes: number): BufferHandle {
     const handle = this.#handle(label, bytes);
     this.#slots.reserve(handle);
+    this.#packedBytes += handle.bytes;
     return handle;
   }
 
@@ -189,8 +193,8 @@ class Planner implements Lowering {
   #finish(origins: ReadonlyMap<Kernel, Operation>, keep: ReadonlySet<Tensor>): Plan {
     const workingBytes = this.#slots.slots.reduce((sum, slot) => sum + slot.size, 0);
     const inputBytes = this.#graph.inputs.reduce((sum, input) => sum + input.bytes, 0);
-    const packedBytes = Object.values(this.variables).reduce((sum, { bytes }) => sum + bytes, 0);
-    const totalBytes = workingBytes + inputBytes + packedBytes;
+    const variableBytes = Object.values(this.variables).reduce((sum, { bytes }) => sum + bytes, 0);
+    const totalBytes = workingBytes + inputBytes + variableBytes;
     const budget = this.#options.memoryBudget ?? Infinity;
     if (totalBytes > budget) throw new MemoryLimitError("A step", totalBytes, budget);
     const kept = [...this.#images].filter(([tensor]) => tensor.role === "source" || keep.has(tensor));
@@ -204,6 +208,7 @@ class Planner implements Lowering {
       inputs: this.#graph.inputs,
       kept: new Map(kept),
       workingBytes,
+      packedBytes: this.#packedBytes,
       totalBytes,
     };
   }

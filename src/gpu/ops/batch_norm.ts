@@ -56,7 +56,7 @@ export function batchNorm(graph: Graph, x: Tensor, options: BatchNormOptions): T
   if (graph.options.training) {
     // Rows: mean, 1 / sqrt(variance + eps), scale, shift.
     const statistics = graph.value(`${name}.statistics`, [4, x.shape[3]], false);
-    graph.record(new BatchNormStatistics(x, statistics, vectors));
+    graph.record(new BatchNormStatistics(x, statistics, vectors, graph.isRecomputing ? 0 : MOMENTUM));
     graph.record(new BatchNormTraining(graph, { x, statistics, y }, vectors, relu));
   } else {
     graph.record(new BatchNormInference(x, y, vectors, relu));
@@ -73,9 +73,12 @@ class BatchNormStatistics implements Operation {
   readonly outputs: readonly Tensor[];
   readonly hasSideEffect = true;
   readonly #vectors: Vectors;
+  /** How far the running statistics move to the batch's. */
+  readonly #momentum: number;
 
-  constructor(x: Tensor, statistics: Tensor, vectors: Vectors) {
+  constructor(x: Tensor, statistics: Tensor, vectors: Vectors, momentum: number) {
     this.#vectors = vectors;
+    this.#momentum = momentum;
     this.inputs = [x];
     this.parameters = [vectors.gamma, vectors.beta];
     this.outputs = [statistics];
@@ -97,7 +100,7 @@ class BatchNormStatistics implements Operation {
     }, {
       label: "batch_norm finalize",
       code: wgsl.batchNormFinalize,
-      constants: { C4: c4, WIDTH: shape.width, ...slices, EPSILON, MOMENTUM },
+      constants: { C4: c4, WIDTH: shape.width, ...slices, EPSILON, MOMENTUM: this.#momentum },
       bindings: [
         { buffer: partials, access: "read" },
         bindVector(memory.parameter(gamma), "read"),

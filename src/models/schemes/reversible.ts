@@ -1,4 +1,4 @@
-import { combine, type Graph, placeChannels, type Tensor } from "../../gpu/mod.ts";
+import { combine, type Graph, placeChannels, reversibleStep, type Tensor } from "../../gpu/mod.ts";
 import { sameShapeTerm } from "../blocks/block.ts";
 import { ModelError } from "../errors.ts";
 import { eulerStep } from "./forward_euler.ts";
@@ -11,7 +11,8 @@ import type { Scheme, SchemeState } from "./scheme.ts";
  *
  * with the inverse Y_n = Y_{n+1} - g(X_{n+1}), X_n = X_{n+1} - f(Y_n). One step, order 1: symplectic Euler for the system
  * X' = f(Y), Y' = g(X), stable for |z| <= 2 where f(Y) = z Y and g(X) = -z X. f and g are terms of the block at half its
- * channels. A block that changes the shape takes a step of forward Euler with all channels, which is not reversible.
+ * channels. A block that changes the shape takes a step of forward Euler with all channels, which is not reversible:
+ * training keeps the activations of those blocks and of one reversible step, whatever the depth.
  *
  * Gomez et al. 2017, "The Reversible Residual Network: Backpropagation Without Storing Activations".
  */
@@ -23,9 +24,8 @@ export const reversible: Scheme = {
     if (block.project) return { u: eulerStep(graph, block, join(graph, `${name}.joined`, state)).u, history: [] };
     const [x, y] = halves(graph, name, state);
     const shape = sameShapeTerm(x.shape[3]);
-    const nextX = combine(graph, `${name}.x`, [[1, x], [1, block.term("f", shape)(y)]]);
-    const nextY = combine(graph, `${name}.y`, [[1, y], [1, block.term("g", shape)(nextX)]]);
-    return { u: nextX, history: [nextY] };
+    const next = reversibleStep(graph, name, { x, y, f: block.term("f", shape), g: block.term("g", shape) });
+    return { u: next.x, history: [next.y] };
   },
   solution: (graph, state) => join(graph, "head.joined", state),
 };
