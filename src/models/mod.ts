@@ -24,4 +24,4 @@ export {
 } from "./network.ts";
 export { modelFamilies, type ModelFamily } from "./networks/zoo.ts";
 export { type SchemeName, schemeNames } from "./schemes/registry.ts";
-export type { ModelSpec, Transition } from "./spec.ts";
+export type { ModelSpec, NetworkSpec, StageSpec, Transition } from "./spec.ts";

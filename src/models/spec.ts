@@ -19,4 +19,27 @@ export interface ModelSpec {
   readonly columns?: number;
   readonly activation?: Activation;
   readonly shortcut?: Shortcut;
+  /** A network outside the zoo, which `name` then names. */
+  readonly network?: NetworkSpec;
+}
+
+/** A network by its stages; after them come average pooling and a linear layer. */
+export interface NetworkSpec {
+  readonly stem: "small" | "large";
+  readonly stemChannels: number;
+  readonly stages: readonly StageSpec[];
+}
+
+/** Blocks of one kind and shape. */
+export interface StageSpec {
+  readonly block: "basic" | "bottleneck";
+  readonly blocks: number;
+  /** Of the stage's results. */
+  readonly channels: number;
+  /** Of the first block; default 1 in the first stage, else 2. */
+  readonly stride?: number;
+  /** Of a bottleneck's 3x3 convolution; default a quarter of `channels`. */
+  readonly innerChannels?: number;
+  /** Of a bottleneck's 3x3 convolution. */
+  readonly groups: number;
 }

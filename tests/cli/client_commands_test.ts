@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
-import { Activation, Precision, RunState, Scheme, Shortcut, Transition } from "../../src/gen/mod.ts";
+import { Activation, Block, Precision, RunState, Scheme, Shortcut, Transition } from "../../src/gen/mod.ts";
 import { type FakeServer, type Overrides, scriptedRun, startFakeServer } from "./fake_server.ts";
 import { type Circumstances, jsonLines, type Outcome, runCommand } from "./harness.ts";
 
@@ -80,6 +80,20 @@ Deno.test("train sends what its options say, and leaves out what they don't", as
       checkpointsKept: 5,
       maxRetries: 1,
     });
+  });
+});
+
+Deno.test("train --network sends a network outside the zoo, and says what is no such thing", async () => {
+  await withServer({}, async (run, server) => {
+    const network = '{"stem_channels":8,"stages":[{"blocks":1,"channels":8,"block":"BLOCK_BASIC"}]}';
+    assertEquals((await run(`${train} --network ${network}`)).code, 0);
+    const sent = server.lastConfig().model?.network;
+    assertEquals([sent?.stemChannels, sent?.stages[0].channels, sent?.stages[0].block], [8, 8, Block.BASIC]);
+    for (const text of ["{", '{"stem_widths":8}']) {
+      const outcome = await run(`${train} --network ${text}`);
+      assertEquals(outcome.code, 2);
+      assertStringIncludes(outcome.stderr, "must be a NetworkSpec as JSON");
+    }
   });
 });
 

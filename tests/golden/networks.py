@@ -13,12 +13,16 @@ Block, `f`
                                `bn3` ReLU `conv3` 1x1 (to 4w). D = cardinality * w for ResNeXt, w for a ResNet.
 - bottleneck, post-activation: `conv1` 1x1 `bn1` ReLU - `conv2` 3x3 (stride, groups) `bn2` ReLU - `conv3` 1x1 `bn3`
 
+- basic, post-activation:      `conv1` 3x3 (stride) `bn1` ReLU - `conv2` 3x3 `bn2`
+
 Every BN of `f` is its own; nothing is shared with the projections.
 
 Projection P, in the first block of a stage if the number of channels changes there
 ------------------------------------------------------------------------------------
 - pre-activation:  `projection.bn` (over the input channels) ReLU `projection.conv` 1x1 (stride)
 - post-activation: `projection.conv` 1x1 (stride) `projection.bn` (over the output channels)
+- shortcut = "bare_projection": `projection.conv` 1x1 (stride) alone
+- shortcut = "zero_pad": every second pixel of every second row, zeros in the channels that are new; no parameters
 
 A basic network has no projection in stage 1 (16 channels in and out); a bottleneck network has one there too.
 
@@ -27,6 +31,8 @@ Network
 - pre-activation:  `stem.conv` 3x3 (3 to the stem's width) and nothing after it; stages; `head.bn` ReLU, global average
                    pool, `head.linear`
 - post-activation: `stem.conv` 3x3 `stem.bn` ReLU; stages; global average pool, `head.linear`
+
+- stem = "large":  `stem.conv` 7x7 (stride 2, padding 3) `stem.bn` ReLU, max pool 3x3 (stride 2, padding 1), in both
 
 Three stages, strides 1, 2, 2 (in the first block). Basic and bottleneck ResNet: stem 16, w = 16, 32, 64, stages of n
 blocks. ResNeXt-29: stem 64, w = 64, 128, 256, stages of 3 blocks.
@@ -51,7 +57,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import relu
+from torch.nn.functional import max_pool2d, pad, relu
 
 BOTTLENECK_EXPANSION = 4
 
@@ -67,6 +73,8 @@ class NetworkShape:
     # None: every block is plain
     transition: Literal["plain", "project_both"] | None = None
     classes: int = 10
+    stem: Literal["small", "large"] = "small"
+    shortcut: Literal["projection", "bare_projection", "zero_pad"] = "projection"
 
 
 def conv(inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1) -> nn.Conv2d:
@@ -84,6 +92,30 @@ class Projection(nn.Module):
 
     def forward(self, u: Tensor) -> Tensor:
         return self.conv(relu(self.bn(u))) if self.pre else self.bn(self.conv(u))
+
+
+class BareProjection(nn.Module):
+    def __init__(self, inputs: int, outputs: int, stride: int):
+        super().__init__()
+        self.conv = conv(inputs, outputs, 1, stride)
+
+    def forward(self, u: Tensor) -> Tensor:
+        return self.conv(u)
+
+
+class ZeroPad(nn.Module):
+    def __init__(self, inputs: int, outputs: int, stride: int):
+        super().__init__()
+        self.added, self.stride = outputs - inputs, stride
+
+    def forward(self, u: Tensor) -> Tensor:
+        return pad(u[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, 0, self.added))
+
+
+def shortcut_module(shape: NetworkShape, inputs: int, outputs: int, stride: int) -> nn.Module:
+    if shape.shortcut == "projection":
+        return Projection(inputs, outputs, stride, shape.activation)
+    return (BareProjection if shape.shortcut == "bare_projection" else ZeroPad)(inputs, outputs, stride)
 
 
 class Block(nn.Module):
@@ -111,7 +143,7 @@ class Block(nn.Module):
             self.add_module(f"bn{number}", nn.BatchNorm2d(channels))
             self.add_module(f"conv{number}", convolution)
         changes_shape = inputs != self.outputs
-        self.projection = Projection(inputs, self.outputs, stride, shape.activation) if changes_shape else None
+        self.projection = shortcut_module(shape, inputs, self.outputs, stride) if changes_shape else None
         self.history_projection = Projection(inputs, self.outputs, stride, "pre") if project_history else None
         self.k = nn.Parameter(torch.zeros(1)) if multistep else None
 
@@ -140,12 +172,14 @@ class Block(nn.Module):
 class Stem(nn.Module):
     def __init__(self, shape: NetworkShape):
         super().__init__()
-        self.conv = conv(3, shape.stem_width, 3)
-        self.bn = nn.BatchNorm2d(shape.stem_width) if shape.activation == "post" else None
+        self.large = shape.stem == "large"
+        self.conv = conv(3, shape.stem_width, 7, 2) if self.large else conv(3, shape.stem_width, 3)
+        self.bn = nn.BatchNorm2d(shape.stem_width) if self.large or shape.activation == "post" else None
 
     def forward(self, images: Tensor) -> Tensor:
         u = self.conv(images)
-        return u if self.bn is None else relu(self.bn(u))
+        u = u if self.bn is None else relu(self.bn(u))
+        return max_pool2d(u, 3, 2, 1) if self.large else u
 
 
 class Head(nn.Module):

@@ -123,6 +123,17 @@ def add_elementwise(cases: Cases) -> None:
     )
 
 
+def add_stem_conv2d(cases: Cases) -> None:
+    """The first convolution of ImageNet's networks."""
+    options = {"stride": 2, "padding": 3, "groups": 1}
+    cases.add_differentiated(
+        "conv2d_7x7_stride2",
+        {"input": cases.normal(2, 3, 12, 11), "weight": cases.normal(8, 3, 7, 7)},
+        partial(functional.conv2d, **options),
+        **options,
+    )
+
+
 def add_max_pool2d(cases: Cases) -> None:
     """The last case has ties: the gradient goes to the first of a window."""
     for case, shape, kernel, stride, padding in [
@@ -302,6 +313,7 @@ def make_operations() -> Cases:
         add_max_pool2d,
         add_place_channels,
         add_channel_multistep,
+        add_stem_conv2d,
     ):
         add(cases)
     return cases

@@ -56,6 +56,16 @@ CASES = {
     "lm_resnext": NetworkCase(
         NetworkShape("bottleneck", 2, 8, (4, 8, 16), cardinality=2, transition="project_both"), 8, 6, trains=True
     ),
+    # ImageNet's stem and shortcuts, and option A.
+    "large_lm_resnet": NetworkCase(
+        NetworkShape("bottleneck", 2, 4, (2, 4, 8), transition="plain", stem="large", shortcut="bare_projection"),
+        21,
+        18,
+        trains=False,
+    ),
+    "option_a": NetworkCase(
+        NetworkShape("basic", 2, 4, (4, 6, 8), activation="post", shortcut="zero_pad"), 9, 8, trains=False
+    ),
 }
 # Half the channels of a reversible network must fill quads; a fractal's block has seven terms.
 SCHEME_SHAPES = {scheme: SchemeShape(scheme) for scheme in SCHEMES}

@@ -2,15 +2,20 @@
 import { assert, assertAlmostEquals, assertEquals } from "@std/assert";
 import { decayScales, encodeStep, Graph } from "../../src/gpu/mod.ts";
 import { recordResidualNetwork } from "../../src/models/networks/residual_network.ts";
-import { assertClose, type Golden, type GoldenTensor, loadGolden } from "../support/golden.ts";
+import {
+  assertClose,
+  type Golden,
+  type GoldenTensor,
+  loadGolden,
+  networkNames,
+  schemeNames,
+} from "../support/golden.ts";
 import {
   batchesOf,
   initialOf,
   meanLoss,
-  networkNames,
   networkOf,
   type NetworkShape,
-  schemeNames,
   type SchemeShape,
   shapeOf,
   trainingGraph,

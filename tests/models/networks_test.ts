@@ -6,6 +6,7 @@ import {
   ModelError,
   modelFamilies,
   type ModelSpec,
+  type NetworkSpec,
   schemeNames,
 } from "../../src/models/mod.ts";
 
@@ -112,6 +113,47 @@ Deno.test("describeModel() counts what a scheme adds: terms of their own, scalar
   assertEquals(count({ name: "polynet-poly2-20" }), plain);
   assertEquals(count({ name: "lm-resnet-20", perChannelCoefficients: true }), plain + 2 * (16 + 32 + 64));
   assertEquals(count({ name: "resnet-20", scheme: "linear_multistep" }), count({ name: "lm-resnet-20" }));
+});
+
+const stage = { block: "basic", blocks: 3, channels: 16, groups: 1 } as const;
+const bottleneck = { block: "bottleneck", blocks: 3, channels: 256, groups: 1 } as const;
+
+Deno.test("describeModel() takes networks outside the zoo: described as the zoo's, they count alike", () => {
+  const resnet20 = [stage, { ...stage, channels: 32 }, { ...stage, channels: 64 }];
+  const name = "my-network";
+  const small = { stem: "small", stemChannels: 16, stages: resnet20 } as const;
+  assertEquals(count({ name, network: small }), 272_378);
+  assertEquals(count({ name, scheme: "linear_multistep", network: small }), 272_384);
+  const resnext50 = [3, 4, 6, 3].map((blocks, s) => {
+    const channels = 256 * 2 ** s;
+    return { ...bottleneck, blocks, channels, innerChannels: channels / 2, groups: 32 };
+  });
+  const network = { stem: "large", stemChannels: 64, stages: resnext50 } as const;
+  assertEquals(count({ name, activation: "post", network }, 1000), 25_028_904);
+});
+
+Deno.test("describeModel() says what a described network has wrong", () => {
+  const cases: readonly (readonly [Partial<NetworkSpec>, string])[] = [
+    [{ stemChannels: 0 }, "stem_channels must be an integer from 1 to 8192, got 0"],
+    [{ stages: [] }, "the number of stages must be an integer from 1 to 8, got 0"],
+    [{ stages: [{ ...stage, blocks: 401 }] }, "the blocks of all stages must be an integer from 1 to 400, got 401"],
+    [{ stages: [stage, { ...stage, channels: 0 }] }, "stages[1].channels must be an integer from 1 to 8192, got 0"],
+    [{ stages: [{ ...stage, stride: 5 }] }, "stages[0].stride must be an integer from 1 to 4, got 5"],
+    [{ stages: [{ ...stage, groups: 2 }] }, "stages[0] is of basic blocks, which have no inner channels or groups"],
+    [
+      { stages: [{ ...bottleneck, channels: 18 }] },
+      "stages[0].inner_channels must be an integer from 1 to 8192, got 4.5",
+    ],
+    [{ stages: [{ ...bottleneck, groups: 5 }] }, "stages[0].groups must divide the 64 inner channels, got 5"],
+  ];
+  for (const [change, detail] of cases) {
+    const network = { stem: "small", stemChannels: 16, stages: [stage], ...change } as const;
+    const error = assertThrows(() => describeModel({ name: "mine", network }, input, 10), ModelError);
+    assertEquals(error.message, `Cannot build the network: ${detail}`);
+  }
+  const network = { stem: "small", stemChannels: 16, stages: [stage] } as const;
+  const error = assertThrows(() => describeModel({ name: "resnet-20", network }, input, 10), ModelError);
+  assert(error.message.startsWith('Cannot name a described network "resnet-20"'));
 });
 
 Deno.test("buildNetwork() steps any network by any scheme", () => {

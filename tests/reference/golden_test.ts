@@ -1,7 +1,6 @@
 /** The references against PyTorch: both are in double precision, so they agree to rounding. */
 import { assert, assertEquals } from "@std/assert";
-import { assertClose, type GoldenTensor, loadGolden } from "../support/golden.ts";
-import { networkNames, schemeNames } from "../support/golden_network.ts";
+import { assertClose, type GoldenTensor, loadGolden, networkNames, schemeNames } from "../support/golden.ts";
 import * as batchNorm from "./batch_norm.ts";
 import * as conv2d from "./conv2d.ts";
 import { decodeImages } from "./decode_images.ts";

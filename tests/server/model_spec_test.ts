@@ -14,6 +14,17 @@ Deno.test("toModelSpec() and checkModelSpec() are inverse, for every choice and 
     ...(["pre", "post"] as const).map((activation) => ({ name: "resnet-50", activation })),
     ...(["projection", "bare_projection", "zero_pad"] as const).map((shortcut) => ({ name: "resnet-20", shortcut })),
     { name: "lm-resnet-20", perChannelCoefficients: true },
+    {
+      name: "my-network",
+      network: {
+        stem: "large",
+        stemChannels: 8,
+        stages: [
+          { block: "basic", blocks: 2, channels: 8, groups: 1 },
+          { block: "bottleneck", blocks: 1, channels: 32, stride: 1, innerChannels: 16, groups: 4 },
+        ],
+      },
+    },
   ];
   for (const spec of specs) assertEquals(checkModelSpec("model", create(ModelSpecSchema, toModelSpec(spec))), spec);
 });

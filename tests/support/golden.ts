@@ -1,6 +1,5 @@
 /** The fixtures that `tests/golden/make.py` makes with PyTorch; it says what they hold. */
 import { assert } from "@std/assert";
-import type { SchemeName } from "../../src/models/mod.ts";
 import { readSafetensors, type SafetensorsFile } from "../../src/models/checkpoints/safetensors.ts";
 
 export interface GoldenTensor {
@@ -55,7 +54,23 @@ export class Golden {
   }
 }
 
-export type GoldenName = "operations" | "resnet" | "lm_resnet" | "resnext" | "lm_resnext" | `scheme_${SchemeName}`;
+/** The names of the fixtures of networks. */
+export const networkNames = ["resnet", "lm_resnet", "resnext", "lm_resnext", "large_lm_resnet", "option_a"] as const;
+export const schemeNames = [
+  "scheme_linear_multistep",
+  "scheme_midpoint",
+  "scheme_leapfrog",
+  "scheme_momentum",
+  "scheme_rk4",
+  "scheme_poly_2",
+  "scheme_poly_3",
+  "scheme_mpoly_2",
+  "scheme_two_way",
+  "scheme_fractal",
+  "scheme_reversible",
+] as const;
+
+export type GoldenName = "operations" | (typeof networkNames)[number] | (typeof schemeNames)[number];
 
 export async function loadGolden(name: GoldenName): Promise<Golden> {
   const bytes = await Deno.readFile(new URL(`../golden/${name}.safetensors`, import.meta.url));

@@ -13,11 +13,11 @@ import {
 } from "../../src/gpu/mod.ts";
 import { basicBlock } from "../../src/models/blocks/basic.ts";
 import { bottleneckBlock } from "../../src/models/blocks/bottleneck.ts";
-import { recordResidualNetwork, type ResidualNetwork } from "../../src/models/networks/residual_network.ts";
+import { recordResidualNetwork, type ResidualNetwork, type Stem } from "../../src/models/networks/residual_network.ts";
 import { forwardEuler } from "../../src/models/schemes/forward_euler.ts";
 import { linearMultistep } from "../../src/models/schemes/linear_multistep.ts";
 import { makeScheme } from "../../src/models/schemes/registry.ts";
-import type { SchemeName, Transition } from "../../src/models/mod.ts";
+import type { SchemeName, Shortcut, Transition } from "../../src/models/mod.ts";
 import { type Golden, type GoldenTensor, nchwToNhwc } from "./golden.ts";
 
 /** As tests/golden/networks.py describes a network. */
@@ -30,6 +30,10 @@ export interface NetworkShape {
   readonly activation: "pre" | "post";
   readonly transition: Transition | null;
   readonly classes: number;
+  /** Default small. */
+  readonly stem?: Stem["kind"];
+  /** Default projection. */
+  readonly shortcut?: Shortcut;
 }
 
 /** As tests/golden/schemes.py describes one. */
@@ -39,22 +43,6 @@ export interface SchemeShape {
   readonly blocks: readonly number[];
   readonly classes: number;
 }
-
-/** The names of the fixtures of networks. */
-export const networkNames = ["resnet", "lm_resnet", "resnext", "lm_resnext"] as const;
-export const schemeNames = [
-  "scheme_linear_multistep",
-  "scheme_midpoint",
-  "scheme_leapfrog",
-  "scheme_momentum",
-  "scheme_rk4",
-  "scheme_poly_2",
-  "scheme_poly_3",
-  "scheme_mpoly_2",
-  "scheme_two_way",
-  "scheme_fractal",
-  "scheme_reversible",
-] as const;
 
 export interface TrainingOptions {
   readonly learningRate: number;
@@ -92,9 +80,9 @@ function schemeNetworkOf({ scheme, widths, blocks }: SchemeShape): ResidualNetwo
 }
 
 function residualNetworkOf(shape: NetworkShape): ResidualNetwork {
-  const { activation, cardinality, transition } = shape;
+  const { activation, cardinality, shortcut, transition } = shape;
   return {
-    stem: { kind: "small", channels: shape.stem_width },
+    stem: { kind: shape.stem ?? "small", channels: shape.stem_width },
     activation,
     scheme: transition === null ? forwardEuler : linearMultistep({ transition }),
     stages: shape.widths.map((width, s) => ({
@@ -102,11 +90,12 @@ function residualNetworkOf(shape: NetworkShape): ResidualNetwork {
       outputChannels: shape.block === "basic" ? width : 4 * width,
       stride: s === 0 ? 1 : 2,
       block: (graph, options) =>
-        shape.block === "basic" ? basicBlock(graph, { ...options, activation }) : bottleneckBlock(graph, {
+        shape.block === "basic" ? basicBlock(graph, { ...options, activation, shortcut }) : bottleneckBlock(graph, {
           ...options,
           innerChannels: cardinality * width,
           groups: cardinality,
           activation,
+          shortcut,
         }),
     })),
   };

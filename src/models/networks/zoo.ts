@@ -2,7 +2,8 @@
 import { ModelError } from "../errors.ts";
 import { MAX_FRACTAL_COLUMNS } from "../schemes/fractal.ts";
 import { makeScheme, type SchemeName } from "../schemes/registry.ts";
-import type { ModelSpec } from "../spec.ts";
+import type { ModelSpec, NetworkSpec } from "../spec.ts";
+import { customLayout } from "./custom.ts";
 import { type NamedNetwork, networkNamed } from "./families.ts";
 import type { ResidualNetwork } from "./residual_network.ts";
 
@@ -87,7 +88,7 @@ export function modelFamilies(): readonly ModelFamily[] {
  * @throws {ModelError} for an unknown name or a choice that the network does not have.
  */
 export function findNetwork(spec: ModelSpec, choices: SchemeChoices = {}): ResidualNetwork {
-  const named = networkNamed(spec.name);
+  const named = spec.network ? described(spec.name, spec.network) : networkNamed(spec.name);
   if (!named) {
     throw new ModelError(`Cannot find model "${spec.name}": there are ${FAMILIES.map((f) => f.pattern).join(", ")}`);
   }
@@ -107,6 +108,31 @@ export function findNetwork(spec: ModelSpec, choices: SchemeChoices = {}): Resid
   });
   const style = { activation, shortcut: spec.shortcut ?? named.shortcut(activation) };
   return { stem: named.layout.stem, activation, scheme, stages: named.layout.stages(style) };
+}
+
+/** A network outside the zoo, with the choices of `resnet-N` where it makes none. */
+function described(name: string, network: NetworkSpec): NamedNetwork {
+  if (inZoo(name)) {
+    throw new ModelError(
+      `Cannot name a described network "${name}": there is another of that name, choose one of your own`,
+    );
+  }
+  return {
+    layout: customLayout(network),
+    transition: "plain",
+    activation: () => "pre",
+    shortcut: () => "projection",
+  };
+}
+
+function inZoo(name: string): boolean {
+  try {
+    return networkNamed(name) !== undefined;
+  } catch (error) {
+    // A family's name, and no size of it: nothing that exists.
+    if (error instanceof ModelError) return false;
+    throw error;
+  }
 }
 
 function chosenScheme({ name, scheme }: ModelSpec, named: NamedNetwork): SchemeName {

@@ -1,7 +1,15 @@
 /** ModelSpec between its message and the models' own form; the tables serve validation too. */
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import * as proto from "../../gen/mod.ts";
-import type { Activation, ModelSpec, SchemeName, Shortcut, Transition } from "../../models/mod.ts";
+import type {
+  Activation,
+  ModelSpec,
+  NetworkSpec,
+  SchemeName,
+  Shortcut,
+  StageSpec,
+  Transition,
+} from "../../models/mod.ts";
 
 export const transitions: Readonly<Record<Transition, proto.Transition>> = {
   plain: proto.Transition.PLAIN,
@@ -34,8 +42,18 @@ export const shortcuts: Readonly<Record<Shortcut, proto.Shortcut>> = {
   zero_pad: proto.Shortcut.ZERO_PAD,
 };
 
+export const stems: Readonly<Record<NetworkSpec["stem"], proto.Stem>> = {
+  small: proto.Stem.SMALL,
+  large: proto.Stem.LARGE,
+};
+
+export const blocks: Readonly<Record<StageSpec["block"], proto.Block>> = {
+  basic: proto.Block.BASIC,
+  bottleneck: proto.Block.BOTTLENECK,
+};
+
 export function toModelSpec(spec: ModelSpec): MessageInitShape<typeof proto.ModelSpecSchema> {
-  const { name, transition, scheme, activation, shortcut, perChannelCoefficients, columns } = spec;
+  const { name, transition, scheme, activation, shortcut, perChannelCoefficients, columns, network } = spec;
   return {
     name,
     transition: transition && transitions[transition],
@@ -44,5 +62,10 @@ export function toModelSpec(spec: ModelSpec): MessageInitShape<typeof proto.Mode
     shortcut: shortcut && shortcuts[shortcut],
     perChannelCoefficients,
     columns,
+    network: network && {
+      stem: stems[network.stem],
+      stemChannels: network.stemChannels,
+      stages: network.stages.map((stage) => ({ ...stage, block: blocks[stage.block] })),
+    },
   };
 }

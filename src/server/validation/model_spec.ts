@@ -1,14 +1,14 @@
 /** ModelSpec and ImageShape. Which names there are is the models' to say. */
 import { type ImageSize, MAX_IMAGE_SIDE } from "../../data/mod.ts";
 import * as proto from "../../gen/mod.ts";
-import type { ModelSpec } from "../../models/mod.ts";
-import { activations, schemes, shortcuts, transitions } from "../convert/model_spec.ts";
+import type { ModelSpec, NetworkSpec } from "../../models/mod.ts";
+import { activations, blocks, schemes, shortcuts, stems, transitions } from "../convert/model_spec.ts";
 import { InvalidFieldError } from "../errors.ts";
 import { checkEnum, checkInteger, checkName, checkPresent } from "./fields.ts";
 
 /** @throws {InvalidFieldError} */
 export function checkModelSpec(field: string, message: proto.ModelSpec | undefined): ModelSpec {
-  const { name, perChannelCoefficients, columns, ...choices } = checkPresent(field, message, "set");
+  const { name, perChannelCoefficients, columns, network, ...choices } = checkPresent(field, message, "set");
   const transition = checkChoice(`${field}.transition`, choices.transition, transitions);
   const scheme = checkChoice(`${field}.scheme`, choices.scheme, schemes);
   const activation = checkChoice(`${field}.activation`, choices.activation, activations);
@@ -21,6 +21,23 @@ export function checkModelSpec(field: string, message: proto.ModelSpec | undefin
     ...(shortcut && { shortcut }),
     ...(perChannelCoefficients && { perChannelCoefficients }),
     ...(columns > 0 && { columns }),
+    ...(network && { network: checkNetworkSpec(`${field}.network`, network) }),
+  };
+}
+
+/** Its enums; sizes are the models' to check. */
+function checkNetworkSpec(field: string, { stem, stemChannels, stages }: proto.NetworkSpec): NetworkSpec {
+  return {
+    stem: checkChoice(`${field}.stem`, stem, stems) ?? "small",
+    stemChannels,
+    stages: stages.map(({ block, blocks: count, channels, stride, innerChannels, groups }, s) => ({
+      block: checkChoice(`${field}.stages[${s}].block`, block, blocks) ?? "basic",
+      blocks: count,
+      channels,
+      ...(stride > 0 && { stride }),
+      ...(innerChannels > 0 && { innerChannels }),
+      groups: groups || 1,
+    })),
   };
 }
 

@@ -10,7 +10,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file multistep/v1/model.proto.
  */
 export const file_multistep_v1_model: GenFile = /*@__PURE__*/
-  fileDesc("ChhtdWx0aXN0ZXAvdjEvbW9kZWwucHJvdG8SDG11bHRpc3RlcC52MSL4AQoJTW9kZWxTcGVjEgwKBG5hbWUYASABKAkSLAoKdHJhbnNpdGlvbhgCIAEoDjIYLm11bHRpc3RlcC52MS5UcmFuc2l0aW9uEiQKBnNjaGVtZRgDIAEoDjIULm11bHRpc3RlcC52MS5TY2hlbWUSLAoKYWN0aXZhdGlvbhgEIAEoDjIYLm11bHRpc3RlcC52MS5BY3RpdmF0aW9uEigKCHNob3J0Y3V0GAUgASgOMhYubXVsdGlzdGVwLnYxLlNob3J0Y3V0EiAKGHBlcl9jaGFubmVsX2NvZWZmaWNpZW50cxgGIAEoCBIPCgdjb2x1bW5zGAcgASgNIlUKC01vZGVsRmFtaWx5Eg8KB3BhdHRlcm4YASABKAkSEwoLZGVzY3JpcHRpb24YAiABKAkSDgoGc2NoZW1lGAMgASgJEhAKCGV4YW1wbGVzGAQgAygJIsUBChBNb2RlbERlc2NyaXB0aW9uEgwKBG5hbWUYASABKAkSDgoGc2NoZW1lGAIgASgJEicKBWlucHV0GAMgASgLMhgubXVsdGlzdGVwLnYxLkltYWdlU2hhcGUSDwoHY2xhc3NlcxgEIAEoDRISCgpwYXJhbWV0ZXJzGAUgASgEEhUKDW11bHRpcGx5X2FkZHMYBiABKAQSLgoGbGF5ZXJzGAcgAygLMh4ubXVsdGlzdGVwLnYxLkxheWVyRGVzY3JpcHRpb24ibwoQTGF5ZXJEZXNjcmlwdGlvbhIMCgRuYW1lGAEgASgJEgwKBGtpbmQYAiABKAkSFAoMb3V0cHV0X3NoYXBlGAMgAygNEhIKCnBhcmFtZXRlcnMYBCABKAQSFQoNbXVsdGlwbHlfYWRkcxgFIAEoBCI9CgpJbWFnZVNoYXBlEg4KBmhlaWdodBgBIAEoDRINCgV3aWR0aBgCIAEoDRIQCghjaGFubmVscxgDIAEoDSqfAgoGU2NoZW1lEhYKElNDSEVNRV9VTlNQRUNJRklFRBAAEhgKFFNDSEVNRV9GT1JXQVJEX0VVTEVSEAESGwoXU0NIRU1FX0xJTkVBUl9NVUxUSVNURVAQAhITCg9TQ0hFTUVfTUlEUE9JTlQQAxITCg9TQ0hFTUVfTEVBUEZST0cQBBIOCgpTQ0hFTUVfUks0EAUSEwoPU0NIRU1FX01PTUVOVFVNEAYSEQoNU0NIRU1FX1BPTFlfMhAHEhEKDVNDSEVNRV9QT0xZXzMQCBISCg5TQ0hFTUVfTVBPTFlfMhAJEhIKDlNDSEVNRV9UV09fV0FZEAoSEgoOU0NIRU1FX0ZSQUNUQUwQCxIVChFTQ0hFTUVfUkVWRVJTSUJMRRAMKlEKCkFjdGl2YXRpb24SGgoWQUNUSVZBVElPTl9VTlNQRUNJRklFRBAAEhIKDkFDVElWQVRJT05fUFJFEAESEwoPQUNUSVZBVElPTl9QT1NUEAIqcgoIU2hvcnRjdXQSGAoUU0hPUlRDVVRfVU5TUEVDSUZJRUQQABIXChNTSE9SVENVVF9QUk9KRUNUSU9OEAESHAoYU0hPUlRDVVRfQkFSRV9QUk9KRUNUSU9OEAISFQoRU0hPUlRDVVRfWkVST19QQUQQAypbCgpUcmFuc2l0aW9uEhoKFlRSQU5TSVRJT05fVU5TUEVDSUZJRUQQABIUChBUUkFOU0lUSU9OX1BMQUlOEAESGwoXVFJBTlNJVElPTl9QUk9KRUNUX0JPVEgQAmIGcHJvdG8z");
+  fileDesc("ChhtdWx0aXN0ZXAvdjEvbW9kZWwucHJvdG8SDG11bHRpc3RlcC52MSKkAgoJTW9kZWxTcGVjEgwKBG5hbWUYASABKAkSLAoKdHJhbnNpdGlvbhgCIAEoDjIYLm11bHRpc3RlcC52MS5UcmFuc2l0aW9uEiQKBnNjaGVtZRgDIAEoDjIULm11bHRpc3RlcC52MS5TY2hlbWUSLAoKYWN0aXZhdGlvbhgEIAEoDjIYLm11bHRpc3RlcC52MS5BY3RpdmF0aW9uEigKCHNob3J0Y3V0GAUgASgOMhYubXVsdGlzdGVwLnYxLlNob3J0Y3V0EiAKGHBlcl9jaGFubmVsX2NvZWZmaWNpZW50cxgGIAEoCBIPCgdjb2x1bW5zGAcgASgNEioKB25ldHdvcmsYCCABKAsyGS5tdWx0aXN0ZXAudjEuTmV0d29ya1NwZWMibwoLTmV0d29ya1NwZWMSIAoEc3RlbRgBIAEoDjISLm11bHRpc3RlcC52MS5TdGVtEhUKDXN0ZW1fY2hhbm5lbHMYAiABKA0SJwoGc3RhZ2VzGAMgAygLMhcubXVsdGlzdGVwLnYxLlN0YWdlU3BlYyKJAQoJU3RhZ2VTcGVjEiIKBWJsb2NrGAEgASgOMhMubXVsdGlzdGVwLnYxLkJsb2NrEg4KBmJsb2NrcxgCIAEoDRIQCghjaGFubmVscxgDIAEoDRIOCgZzdHJpZGUYBCABKA0SFgoOaW5uZXJfY2hhbm5lbHMYBSABKA0SDgoGZ3JvdXBzGAYgASgNIlUKC01vZGVsRmFtaWx5Eg8KB3BhdHRlcm4YASABKAkSEwoLZGVzY3JpcHRpb24YAiABKAkSDgoGc2NoZW1lGAMgASgJEhAKCGV4YW1wbGVzGAQgAygJIsUBChBNb2RlbERlc2NyaXB0aW9uEgwKBG5hbWUYASABKAkSDgoGc2NoZW1lGAIgASgJEicKBWlucHV0GAMgASgLMhgubXVsdGlzdGVwLnYxLkltYWdlU2hhcGUSDwoHY2xhc3NlcxgEIAEoDRISCgpwYXJhbWV0ZXJzGAUgASgEEhUKDW11bHRpcGx5X2FkZHMYBiABKAQSLgoGbGF5ZXJzGAcgAygLMh4ubXVsdGlzdGVwLnYxLkxheWVyRGVzY3JpcHRpb24ibwoQTGF5ZXJEZXNjcmlwdGlvbhIMCgRuYW1lGAEgASgJEgwKBGtpbmQYAiABKAkSFAoMb3V0cHV0X3NoYXBlGAMgAygNEhIKCnBhcmFtZXRlcnMYBCABKAQSFQoNbXVsdGlwbHlfYWRkcxgFIAEoBCI9CgpJbWFnZVNoYXBlEg4KBmhlaWdodBgBIAEoDRINCgV3aWR0aBgCIAEoDRIQCghjaGFubmVscxgDIAEoDSo8CgRTdGVtEhQKEFNURU1fVU5TUEVDSUZJRUQQABIOCgpTVEVNX1NNQUxMEAESDgoKU1RFTV9MQVJHRRACKkUKBUJsb2NrEhUKEUJMT0NLX1VOU1BFQ0lGSUVEEAASDwoLQkxPQ0tfQkFTSUMQARIUChBCTE9DS19CT1RUTEVORUNLEAIqnwIKBlNjaGVtZRIWChJTQ0hFTUVfVU5TUEVDSUZJRUQQABIYChRTQ0hFTUVfRk9SV0FSRF9FVUxFUhABEhsKF1NDSEVNRV9MSU5FQVJfTVVMVElTVEVQEAISEwoPU0NIRU1FX01JRFBPSU5UEAMSEwoPU0NIRU1FX0xFQVBGUk9HEAQSDgoKU0NIRU1FX1JLNBAFEhMKD1NDSEVNRV9NT01FTlRVTRAGEhEKDVNDSEVNRV9QT0xZXzIQBxIRCg1TQ0hFTUVfUE9MWV8zEAgSEgoOU0NIRU1FX01QT0xZXzIQCRISCg5TQ0hFTUVfVFdPX1dBWRAKEhIKDlNDSEVNRV9GUkFDVEFMEAsSFQoRU0NIRU1FX1JFVkVSU0lCTEUQDCpRCgpBY3RpdmF0aW9uEhoKFkFDVElWQVRJT05fVU5TUEVDSUZJRUQQABISCg5BQ1RJVkFUSU9OX1BSRRABEhMKD0FDVElWQVRJT05fUE9TVBACKnIKCFNob3J0Y3V0EhgKFFNIT1JUQ1VUX1VOU1BFQ0lGSUVEEAASFwoTU0hPUlRDVVRfUFJPSkVDVElPThABEhwKGFNIT1JUQ1VUX0JBUkVfUFJPSkVDVElPThACEhUKEVNIT1JUQ1VUX1pFUk9fUEFEEAMqWwoKVHJhbnNpdGlvbhIaChZUUkFOU0lUSU9OX1VOU1BFQ0lGSUVEEAASFAoQVFJBTlNJVElPTl9QTEFJThABEhsKF1RSQU5TSVRJT05fUFJPSkVDVF9CT1RIEAJiBnByb3RvMw");
 
 /**
  * A network of the zoo, and the choices it leaves open.
@@ -67,6 +67,13 @@ export type ModelSpec = Message<"multistep.v1.ModelSpec"> & {
    * @generated from field: uint32 columns = 7;
    */
   columns: number;
+
+  /**
+   * A network outside the zoo; `name` is then a name for it that no network of the zoo has.
+   *
+   * @generated from field: multistep.v1.NetworkSpec network = 8;
+   */
+  network?: NetworkSpec | undefined;
 };
 
 /**
@@ -75,6 +82,92 @@ export type ModelSpec = Message<"multistep.v1.ModelSpec"> & {
  */
 export const ModelSpecSchema: GenMessage<ModelSpec> = /*@__PURE__*/
   messageDesc(file_multistep_v1_model, 0);
+
+/**
+ * A network by its stages; after them come average pooling and a linear layer. Choices that the ModelSpec leaves open are
+ * those of resnet-N.
+ *
+ * @generated from message multistep.v1.NetworkSpec
+ */
+export type NetworkSpec = Message<"multistep.v1.NetworkSpec"> & {
+  /**
+   * Default: small.
+   *
+   * @generated from field: multistep.v1.Stem stem = 1;
+   */
+  stem: Stem;
+
+  /**
+   * @generated from field: uint32 stem_channels = 2;
+   */
+  stemChannels: number;
+
+  /**
+   * 1 to 8, with 400 blocks in all.
+   *
+   * @generated from field: repeated multistep.v1.StageSpec stages = 3;
+   */
+  stages: StageSpec[];
+};
+
+/**
+ * Describes the message multistep.v1.NetworkSpec.
+ * Use `create(NetworkSpecSchema)` to create a new message.
+ */
+export const NetworkSpecSchema: GenMessage<NetworkSpec> = /*@__PURE__*/
+  messageDesc(file_multistep_v1_model, 1);
+
+/**
+ * @generated from message multistep.v1.StageSpec
+ */
+export type StageSpec = Message<"multistep.v1.StageSpec"> & {
+  /**
+   * Default: basic.
+   *
+   * @generated from field: multistep.v1.Block block = 1;
+   */
+  block: Block;
+
+  /**
+   * @generated from field: uint32 blocks = 2;
+   */
+  blocks: number;
+
+  /**
+   * Of the stage's results, at most 8192.
+   *
+   * @generated from field: uint32 channels = 3;
+   */
+  channels: number;
+
+  /**
+   * Of the first block, 1 to 4; default 1 in the first stage, else 2.
+   *
+   * @generated from field: uint32 stride = 4;
+   */
+  stride: number;
+
+  /**
+   * Of a bottleneck's 3x3 convolution; default a quarter of `channels`.
+   *
+   * @generated from field: uint32 inner_channels = 5;
+   */
+  innerChannels: number;
+
+  /**
+   * Of a bottleneck's 3x3 convolution; default 1.
+   *
+   * @generated from field: uint32 groups = 6;
+   */
+  groups: number;
+};
+
+/**
+ * Describes the message multistep.v1.StageSpec.
+ * Use `create(StageSpecSchema)` to create a new message.
+ */
+export const StageSpecSchema: GenMessage<StageSpec> = /*@__PURE__*/
+  messageDesc(file_multistep_v1_model, 2);
 
 /**
  * A family of networks, such as lm-resnet-N.
@@ -114,7 +207,7 @@ export type ModelFamily = Message<"multistep.v1.ModelFamily"> & {
  * Use `create(ModelFamilySchema)` to create a new message.
  */
 export const ModelFamilySchema: GenMessage<ModelFamily> = /*@__PURE__*/
-  messageDesc(file_multistep_v1_model, 1);
+  messageDesc(file_multistep_v1_model, 3);
 
 /**
  * @generated from message multistep.v1.ModelDescription
@@ -165,7 +258,7 @@ export type ModelDescription = Message<"multistep.v1.ModelDescription"> & {
  * Use `create(ModelDescriptionSchema)` to create a new message.
  */
 export const ModelDescriptionSchema: GenMessage<ModelDescription> = /*@__PURE__*/
-  messageDesc(file_multistep_v1_model, 2);
+  messageDesc(file_multistep_v1_model, 4);
 
 /**
  * @generated from message multistep.v1.LayerDescription
@@ -208,7 +301,7 @@ export type LayerDescription = Message<"multistep.v1.LayerDescription"> & {
  * Use `create(LayerDescriptionSchema)` to create a new message.
  */
 export const LayerDescriptionSchema: GenMessage<LayerDescription> = /*@__PURE__*/
-  messageDesc(file_multistep_v1_model, 3);
+  messageDesc(file_multistep_v1_model, 5);
 
 /**
  * @generated from message multistep.v1.ImageShape
@@ -235,7 +328,67 @@ export type ImageShape = Message<"multistep.v1.ImageShape"> & {
  * Use `create(ImageShapeSchema)` to create a new message.
  */
 export const ImageShapeSchema: GenMessage<ImageShape> = /*@__PURE__*/
-  messageDesc(file_multistep_v1_model, 4);
+  messageDesc(file_multistep_v1_model, 6);
+
+/**
+ * @generated from enum multistep.v1.Stem
+ */
+export enum Stem {
+  /**
+   * @generated from enum value: STEM_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * A 3x3 convolution.
+   *
+   * @generated from enum value: STEM_SMALL = 1;
+   */
+  SMALL = 1,
+
+  /**
+   * A 7x7 convolution of stride 2, batch norm, ReLU, and a 3x3 max pool of stride 2.
+   *
+   * @generated from enum value: STEM_LARGE = 2;
+   */
+  LARGE = 2,
+}
+
+/**
+ * Describes the enum multistep.v1.Stem.
+ */
+export const StemSchema: GenEnum<Stem> = /*@__PURE__*/
+  enumDesc(file_multistep_v1_model, 0);
+
+/**
+ * @generated from enum multistep.v1.Block
+ */
+export enum Block {
+  /**
+   * @generated from enum value: BLOCK_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * Two 3x3 convolutions.
+   *
+   * @generated from enum value: BLOCK_BASIC = 1;
+   */
+  BASIC = 1,
+
+  /**
+   * 1x1, 3x3 in groups, 1x1.
+   *
+   * @generated from enum value: BLOCK_BOTTLENECK = 2;
+   */
+  BOTTLENECK = 2,
+}
+
+/**
+ * Describes the enum multistep.v1.Block.
+ */
+export const BlockSchema: GenEnum<Block> = /*@__PURE__*/
+  enumDesc(file_multistep_v1_model, 1);
 
 /**
  * A numerical scheme for u' = f(u). f is the block's convolutions; where the shape changes, all but FRACTAL and MOMENTUM
@@ -338,7 +491,7 @@ export enum Scheme {
  * Describes the enum multistep.v1.Scheme.
  */
 export const SchemeSchema: GenEnum<Scheme> = /*@__PURE__*/
-  enumDesc(file_multistep_v1_model, 0);
+  enumDesc(file_multistep_v1_model, 2);
 
 /**
  * @generated from enum multistep.v1.Activation
@@ -368,7 +521,7 @@ export enum Activation {
  * Describes the enum multistep.v1.Activation.
  */
 export const ActivationSchema: GenEnum<Activation> = /*@__PURE__*/
-  enumDesc(file_multistep_v1_model, 1);
+  enumDesc(file_multistep_v1_model, 3);
 
 /**
  * How u passes a change of shape.
@@ -407,7 +560,7 @@ export enum Shortcut {
  * Describes the enum multistep.v1.Shortcut.
  */
 export const ShortcutSchema: GenEnum<Shortcut> = /*@__PURE__*/
-  enumDesc(file_multistep_v1_model, 2);
+  enumDesc(file_multistep_v1_model, 4);
 
 /**
  * @generated from enum multistep.v1.Transition
@@ -437,5 +590,5 @@ export enum Transition {
  * Describes the enum multistep.v1.Transition.
  */
 export const TransitionSchema: GenEnum<Transition> = /*@__PURE__*/
-  enumDesc(file_multistep_v1_model, 3);
+  enumDesc(file_multistep_v1_model, 5);
 
