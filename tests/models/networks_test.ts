@@ -153,7 +153,10 @@ Deno.test("describeModel() says what a described network has wrong", () => {
   }
   const network = { stem: "small", stemChannels: 16, stages: [stage] } as const;
   const error = assertThrows(() => describeModel({ name: "resnet-20", network }, input, 10), ModelError);
-  assert(error.message.startsWith('Cannot name a described network "resnet-20"'));
+  assertEquals(
+    error.message,
+    'Cannot name a described network "resnet-20": the zoo\'s names begin with "resnet-"',
+  );
 });
 
 Deno.test("buildNetwork() steps any network by any scheme", () => {

@@ -80,6 +80,16 @@ Deno.test("reversible's gradients and running statistics are those of kept activ
   assertEquals(recomputed.states, kept.states);
 });
 
+Deno.test("reversible keeps activations in mixed precision, where they could not be computed again exactly", () => {
+  const inversions = (precision: "f32" | "mixed") => {
+    const graph = new Graph({ training: true, precision });
+    recordResidualNetwork(graph, network(reversible), graph.source("images", [BATCH, 8, 8, 3]), 10);
+    return graph.operations.filter(({ kind }) => kind === "reversible_step").length;
+  };
+  // The first block of the second stage is not reversible.
+  assertEquals([inversions("f32"), inversions("mixed")], [BLOCKS + 1, 0]);
+});
+
 const target: Target = {
   software: true,
   subgroupSize: 0,

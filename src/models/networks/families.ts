@@ -37,7 +37,10 @@ const LARGE_DEPTHS: Readonly<Record<string, readonly number[]>> = {
 /** Depths that are both 6n + 2 and 9n + 2, and were published with bottleneck blocks (He et al. 2016b). */
 const BOTTLENECK_DEPTHS: readonly number[] = [164];
 
-const PREFIXES: Readonly<Record<string, SchemeName>> = {
+/** What names begin with, and the scheme that this says. */
+const PREFIXES: Readonly<Record<string, SchemeName | undefined>> = {
+  "resnet-": undefined,
+  "resnext-": undefined,
   "lm-resnet-": "linear_multistep",
   "lm-resnext-": "linear_multistep",
   "polynet-poly2-": "poly_2",
@@ -53,14 +56,18 @@ const PREFIXES: Readonly<Record<string, SchemeName>> = {
  * @throws {ModelError} for a size that the family does not have.
  */
 export function networkNamed(name: string): NamedNetwork | undefined {
-  const prefix = Object.keys(PREFIXES).find((candidate) => name.startsWith(candidate)) ??
-    ["resnet-", "resnext-"].find((candidate) => name.startsWith(candidate));
+  const prefix = familyPrefix(name);
   if (!prefix) return undefined;
   const scheme = PREFIXES[prefix];
   const rest = name.slice(prefix.length);
   if (!prefix.endsWith("resnext-")) return { ...resnet(name, rest, prefix), scheme };
   const [, depth, cardinality] = /^(29|50|101|152)-(.+)$/.exec(rest) ?? [];
   return depth ? { ...resnext(depth, groupsAndWidth(name, cardinality)), scheme } : undefined;
+}
+
+/** "lm-resnet-" of "lm-resnet-20"; undefined for a name of no family. */
+export function familyPrefix(name: string): string | undefined {
+  return Object.keys(PREFIXES).find((prefix) => name.startsWith(prefix));
 }
 
 function resnet(name: string, rest: string, prefix: string): NamedNetwork {

@@ -34,7 +34,7 @@ export function smallBasicLayout(blocks: number): Layout {
   };
 }
 
-/** The same of bottleneck blocks, of 64, 128 and 256 channels: 9 blocks + 2 layers (He et al. 2016b, section 5). */
+/** The same of bottleneck blocks, of 64, 128 and 256 channels: 9 blocks + 2 layers (He et al. 2016b). */
 export function smallBottleneckLayout(blocks: number): Layout {
   return {
     stem: { kind: "small", channels: 16 },

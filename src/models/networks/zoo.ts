@@ -4,7 +4,7 @@ import { MAX_FRACTAL_COLUMNS } from "../schemes/fractal.ts";
 import { makeScheme, type SchemeName } from "../schemes/registry.ts";
 import type { ModelSpec, NetworkSpec } from "../spec.ts";
 import { customLayout } from "./custom.ts";
-import { type NamedNetwork, networkNamed } from "./families.ts";
+import { familyPrefix, type NamedNetwork, networkNamed } from "./families.ts";
 import type { ResidualNetwork } from "./residual_network.ts";
 
 /** A family of networks, for listings. */
@@ -31,7 +31,7 @@ const FAMILIES: readonly ModelFamily[] = [
   },
   {
     pattern: "lm-resnet-N",
-    description: "The same with the linear multi-step step, always pre-activation; transition plain unless chosen",
+    description: "The same, all pre-activation, with the linear multi-step step; transition plain unless chosen",
     scheme: "linear multi-step",
     examples: ["lm-resnet-20", "lm-resnet-32", "lm-resnet-44", "lm-resnet-56", "lm-resnet-110", "lm-resnet-164"],
   },
@@ -112,10 +112,9 @@ export function findNetwork(spec: ModelSpec, choices: SchemeChoices = {}): Resid
 
 /** A network outside the zoo, with the choices of `resnet-N` where it makes none. */
 function described(name: string, network: NetworkSpec): NamedNetwork {
-  if (inZoo(name)) {
-    throw new ModelError(
-      `Cannot name a described network "${name}": there is another of that name, choose one of your own`,
-    );
+  const prefix = familyPrefix(name);
+  if (prefix) {
+    throw new ModelError(`Cannot name a described network "${name}": the zoo's names begin with "${prefix}"`);
   }
   return {
     layout: customLayout(network),
@@ -123,16 +122,6 @@ function described(name: string, network: NetworkSpec): NamedNetwork {
     activation: () => "pre",
     shortcut: () => "projection",
   };
-}
-
-function inZoo(name: string): boolean {
-  try {
-    return networkNamed(name) !== undefined;
-  } catch (error) {
-    // A family's name, and no size of it: nothing that exists.
-    if (error instanceof ModelError) return false;
-    throw error;
-  }
 }
 
 function chosenScheme({ name, scheme }: ModelSpec, named: NamedNetwork): SchemeName {

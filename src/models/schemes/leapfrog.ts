@@ -7,8 +7,8 @@ import type { Scheme } from "./scheme.ts";
  * with the squared step size absorbed into f: the linear multi-step scheme with k = -1.
  *
  * Two steps, order 2; stable for -4 < z < 0. It starts from rest, u_1 = u_0 + f(u_0) / 2. Where the shape changes it
- * takes a step of forward Euler, and P(u_n) becomes the history. Chang et al. 2018, "Reversible Architectures for
- * Arbitrarily Deep Residual Neural Networks", section 3.2.
+ * takes a step of forward Euler, and P(u_n) becomes the history. Chang et al. 2017, "Reversible Architectures for
+ * Arbitrarily Deep Residual Neural Networks".
  */
 export const leapfrog: Scheme = {
   name: "leapfrog",

@@ -5,9 +5,9 @@ import type { Scheme } from "./scheme.ts";
 /**
  * u_{n+1} = u_{n-1} + 2 f(u_n), the explicit midpoint (leapfrog) rule: the linear multi-step scheme with k = 1.
  *
- * Two steps, order 2; weakly stable, |z| <= 1 on the imaginary axis alone. The first step, and that after a change of
- * shape, has no history and is forward Euler's. Chang et al. 2018, "Reversible Architectures for Arbitrarily Deep
- * Residual Neural Networks", section 3.2.
+ * Two steps, order 2; stable for |z| < 1 on the imaginary axis alone. The first step, and that after a change of
+ * shape, has no history and is forward Euler's. Chang et al. 2017, "Reversible Architectures for Arbitrarily Deep
+ * Residual Neural Networks".
  */
 export const midpoint: Scheme = {
   name: "midpoint",

@@ -10,7 +10,7 @@ const GAMMA = 0.9;
  *   u_{n+1} = (1 + gamma) u_n - gamma u_{n-1} + (1 - gamma) f(u_n)
  *
  * Two steps, order 1; zero-stable for 0 <= gamma < 1. Where the shape changes, P(u_n) stands for u_n and v starts from 0
- * again. Sander et al. 2021, "Momentum Residual Neural Networks", equation 2.
+ * again. Sander et al. 2021, "Momentum Residual Neural Networks".
  */
 export const momentum: Scheme = {
   name: "momentum",

@@ -10,7 +10,7 @@ import type { Scheme, SchemeState } from "./scheme.ts";
  *   X_{n+1} = X_n + f(Y_n);  Y_{n+1} = Y_n + g(X_{n+1})
  *
  * with the inverse Y_n = Y_{n+1} - g(X_{n+1}), X_n = X_{n+1} - f(Y_n). One step, order 1: symplectic Euler for the system
- * X' = f(Y), Y' = g(X), stable for |z| <= 2 where f(Y) = z Y and g(X) = -z X. f and g are terms of the block at half its
+ * X' = f(Y), Y' = g(X), stable for |z| < 2 where f(Y) = z Y and g(X) = -z X. f and g are terms of the block at half its
  * channels. A block that changes the shape takes a step of forward Euler with all channels, which is not reversible:
  * training keeps the activations of those blocks and of one reversible step, whatever the depth.
  *
