@@ -2,7 +2,7 @@
 import { assert, assertAlmostEquals, assertEquals } from "@std/assert";
 import { decayScales, encodeStep, Graph, planGraph, type Precision } from "../../src/gpu/mod.ts";
 import { buildNetwork, initialValues } from "../../src/models/mod.ts";
-import { assertClose, loadGolden } from "../support/golden.ts";
+import { assertClose, loadGolden, networkNames } from "../support/golden.ts";
 import {
   batchesOf,
   initialOf,
@@ -26,7 +26,15 @@ async function openTraining({ graph, logits, results }: TrainingGraph, seed = 1)
   return session;
 }
 
-for (const name of ["resnet", "lm_resnet", "resnext", "lm_resnext"] as const) {
+for (
+  const name of [
+    ...networkNames,
+    "scheme_linear_multistep",
+    "scheme_rk4",
+    "scheme_mpoly_2",
+    "scheme_reversible",
+  ] as const
+) {
   Deno.test({
     name: `mixed precision gives the loss and the gradient that PyTorch gives: ${name}`,
     ignore,
