@@ -1,8 +1,16 @@
 /** Parameters that several operations use. */
 import { assert, assertEquals, assertThrows } from "@std/assert";
-import { batchNorm, conv2d, differentiate, Graph, linearCombination, type Tensor } from "../../src/gpu/mod.ts";
+import {
+  batchNorm,
+  conv2d,
+  differentiate,
+  Graph,
+  linearCombination,
+  planGraph,
+  type Tensor,
+} from "../../src/gpu/mod.ts";
 import { assertClose } from "../support/golden.ts";
-import { runGraph, type RunOutputs } from "../support/graph_runner.ts";
+import { runGraph, type RunOutputs, testDevice } from "../support/graph_runner.ts";
 
 const CHANNELS = 6;
 const shape = [2, 4, 4, CHANNELS];
@@ -16,8 +24,14 @@ function f(graph: Graph, name: string, u: Tensor): Tensor {
   return conv2d(graph, normalised, { name: `${name}.conv`, outputChannels: CHANNELS, kernel: 3, padding: 1 });
 }
 
-/** f applied three times in a row, by weights of one name or of three. */
-function run(names: readonly string[]): Promise<RunOutputs> {
+interface Applied {
+  readonly graph: Graph;
+  readonly u: Tensor;
+  readonly cotangent: Tensor;
+}
+
+/** f applied three times in a row, by weights of one name or of three, and its gradients. */
+function apply(names: readonly string[]): Applied {
   const graph = new Graph({ training: true });
   const u = graph.source("u", shape, { needsGradient: true });
   const recorded = new Set<string>();
@@ -28,6 +42,11 @@ function run(names: readonly string[]): Promise<RunOutputs> {
   }, u);
   const cotangent = graph.source("cotangent", shape);
   differentiate(graph, new Map([[output, cotangent]]), linearCombination);
+  return { graph, u, cotangent };
+}
+
+function run(names: readonly string[]): Promise<RunOutputs> {
+  const { graph, u, cotangent } = apply(names);
   const perName = (suffix: string, data: Float64Array) => names.map((name) => [`${name}.${suffix}`, data] as const);
   return runGraph(graph, {
     sources: new Map([[u, values(2 * 16 * CHANNELS, 1)], [cotangent, values(2 * 16 * CHANNELS, 2)]]),
@@ -57,6 +76,14 @@ Deno.test("differentiate() sums the gradients of a parameter over its uses, with
   }
   const again = await run(["f", "f", "f"]);
   assertEquals(again.gradients, shared.gradients);
+});
+
+Deno.test("planGraph() adds kernels for the later uses of a parameter, and none where each is used once", async () => {
+  const { target } = await testDevice();
+  const sums = (names: readonly string[]) =>
+    planGraph(apply(names).graph, { target }).kernels.filter(({ label }) => label === "add_gradient").length;
+  // Two later uses of a weight, a gamma and a beta.
+  assertEquals([sums(["f", "f", "f"]), sums(["f", "g", "h"])], [6, 0]);
 });
 
 Deno.test("batchNorm() moves its running statistics at every use", async () => {
