@@ -12,7 +12,6 @@ const target: Target = {
   maxStorageBindingBytes: 2 ** 30,
   maxBufferBytes: 2 ** 30,
   maxWorkgroupsPerDimension: 65535,
-  maxInvocationsPerWorkgroup: 256,
 };
 
 function deviceWith(features: readonly string[]) {

@@ -318,7 +318,6 @@ const ANY_GPU: Target = {
   maxStorageBindingBytes: 2 ** 27,
   maxBufferBytes: 2 ** 28,
   maxWorkgroupsPerDimension: 65535,
-  maxInvocationsPerWorkgroup: 256,
 };
 
 /** The best forms of a problem, forward and weight gradient. */

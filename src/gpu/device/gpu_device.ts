@@ -24,7 +24,6 @@ export class GpuDevice {
       maxStorageBindingBytes: Math.min(limits.maxStorageBufferBindingSize, limits.maxBufferSize),
       maxBufferBytes: limits.maxBufferSize,
       maxWorkgroupsPerDimension: limits.maxComputeWorkgroupsPerDimension,
-      maxInvocationsPerWorkgroup: limits.maxComputeInvocationsPerWorkgroup,
     };
     // A software adapter allocates lazily from the machine's own memory and never refuses.
     this.memoryBudget = software ? Math.floor(availableMemory() * SOFTWARE_MEMORY_SHARE) : undefined;

@@ -42,7 +42,6 @@ export interface Target {
   readonly maxStorageBindingBytes: number;
   readonly maxBufferBytes: number;
   readonly maxWorkgroupsPerDimension: number;
-  readonly maxInvocationsPerWorkgroup: number;
 }
 
 /** One way to compute something: its result is that of the other candidates up to rounding. */

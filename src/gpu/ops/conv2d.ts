@@ -104,7 +104,8 @@ interface Conv2dTensors {
 
 /** What an operation that takes a convolution over does to its sums. */
 export interface EpilogueOperation extends Operation {
-  epilogue(memory: Lowering): BoundEpilogue;
+  /** @param sums The convolution's output, one of its inputs. */
+  epilogue(memory: Lowering, sums: Tensor): BoundEpilogue;
 }
 
 /** What an operation that a convolution takes over does to the values it reads. */
@@ -114,13 +115,9 @@ export interface PrologueOperation extends Operation {
 
 /** `operation` computed in the kernel of the convolution that feeds it, where that can be. */
 export function fuseIntoConv2d(producer: Operation, operation: EpilogueOperation): Operation | undefined {
-  if (producer instanceof Conv2d && fillsQuads(producer.problem)) {
-    return new FusedConv2d(producer, { after: operation });
-  }
-  if (producer instanceof FusedConv2d && !producer.parts.after) {
-    return new FusedConv2d(producer.conv, { ...producer.parts, after: operation });
-  }
-  return undefined;
+  return producer instanceof Conv2d && fillsQuads(producer.problem)
+    ? new FusedConv2d(producer, { after: operation })
+    : undefined;
 }
 
 function isPrologue(operation: Operation): operation is PrologueOperation {
@@ -219,7 +216,7 @@ class FusedConv2d implements Operation {
 
   lower(memory: Lowering): Kernel[] {
     const prologue = this.parts.before?.prologue(memory);
-    const epilogue = this.parts.after?.epilogue(memory);
+    const epilogue = this.parts.after?.epilogue(memory, this.conv.tensors.y);
     // What they prepare comes first.
     return [
       ...(prologue?.before ?? []),

@@ -77,8 +77,6 @@ export class LinearCombination implements EpilogueOperation {
   readonly outputs: readonly Tensor[];
   readonly #graph: Graph;
   readonly terms: readonly Term[];
-  /** The convolution's output that `fuse` took over. */
-  #fused: Tensor | undefined;
 
   constructor(graph: Graph, terms: readonly Term[], output: Tensor) {
     this.#graph = graph;
@@ -105,15 +103,14 @@ export class LinearCombination implements EpilogueOperation {
   }
 
   fuse(producer: Operation): Operation | undefined {
-    this.#fused = producer.outputs[0];
     return this.terms.length > 1 ? fuseIntoConv2d(producer, this) : undefined;
   }
 
-  epilogue(memory: Lowering): BoundEpilogue {
-    const images = this.inputs.filter((tensor) => tensor !== this.#fused).map((tensor) => memory.image(tensor));
+  epilogue(memory: Lowering, sums: Tensor): BoundEpilogue {
+    const images = this.inputs.filter((tensor) => tensor !== sums).map((tensor) => memory.image(tensor));
     const scalars = this.#scalars(memory);
     let image = 0;
-    const values = this.inputs.map((tensor) => tensor === this.#fused ? "value" : `e${image++}`);
+    const values = this.inputs.map((tensor) => tensor === sums ? "value" : `e${image++}`);
     return {
       inputs: images,
       declarations: scalars.map(({ declaration }) => declaration),
