@@ -98,7 +98,6 @@ const target: Target = {
   maxStorageBindingBytes: 2 ** 31,
   maxBufferBytes: 2 ** 31,
   maxWorkgroupsPerDimension: 65535,
-  maxInvocationsPerWorkgroup: 256,
 };
 
 /** Bytes of activations, their gradients and scratch, of a training step. */
