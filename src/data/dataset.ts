@@ -37,6 +37,13 @@ export interface Normalisation {
   readonly standardDeviation: readonly number[];
 }
 
+/** A file of a source that does not become an image. */
+export interface SkippedFile {
+  /** As the user would name it: relative to what is imported. */
+  readonly path: string;
+  readonly reason: string;
+}
+
 /** What a reader has found: the facts known beforehand, and the images one chunk after another. */
 export interface ImageSource {
   readonly size: ImageSize;
@@ -47,6 +54,8 @@ export interface ImageSource {
   readonly normalisation?: Normalisation;
   readonly cropPadding: number;
   readonly horizontalFlip: boolean;
+  /** Files left out so far; absent where a source takes all or nothing. */
+  readonly skipped?: { readonly count: number; readonly files: readonly SkippedFile[] };
   /** Chunks of about a mebibyte; the order is part of the data set. @throws {DatasetError} */
   read(split: Split, signal: AbortSignal): AsyncIterable<LabelledImages>;
   /** The description's text, asked for when both splits have been read. */

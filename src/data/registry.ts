@@ -110,7 +110,8 @@ export class DatasetRegistry {
     await using staging = await StagingFolder.create(this.#root, name);
     const scratch = join(staging.path, "unpacked");
     await inStorage(name, () => Deno.mkdir(scratch));
-    const images = await openSource(source, { size, scratch, signal });
+    using resources = new DisposableStack();
+    const images = await openSource(source, { size, scratch, resources, signal });
     const { onProgress } = options;
     const description = await packDataset(images, staging.path, { name, origin: ORIGIN, signal, onProgress });
     await inStorage(name, () => Deno.remove(scratch, { recursive: true }));

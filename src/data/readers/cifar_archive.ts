@@ -4,6 +4,7 @@ import { asStorageError, DatasetError } from "../errors.ts";
 import { fileType } from "../images/file_type.ts";
 import type { CifarLayout } from "./cifar.ts";
 import { CIFAR_LAYOUTS, cifarFiles, openCifar } from "./cifar.ts";
+import { readStart } from "./file_start.ts";
 import { refusePickle } from "./pickle.ts";
 import { ofSource, SourceTree } from "./source_tree.ts";
 import { isTarHeader, readTar } from "./tar.ts";
@@ -63,9 +64,6 @@ async function unpack(content: AsyncIterable<Uint8Array>, path: string, file: st
 async function openArchive(path: string, signal: AbortSignal): Promise<AsyncIterable<Uint8Array>> {
   const start = await readStart(path);
   const type = fileType(start);
-  if (type === "zip") {
-    throw new DatasetError("invalid", "Cannot import a zip archive: unpack it and import the folder");
-  }
   if (type !== "gzip" && !isTarHeader(start)) {
     throw new DatasetError(
       "invalid",
@@ -75,20 +73,6 @@ async function openArchive(path: string, signal: AbortSignal): Promise<AsyncIter
   const file = await ofSource(basename(path), () => Deno.open(path));
   const bytes = type === "gzip" ? file.readable.pipeThrough(new DecompressionStream("gzip")) : file.readable;
   return guarded(bytes, signal);
-}
-
-async function readStart(path: string): Promise<Uint8Array> {
-  return await ofSource(basename(path), async () => {
-    using file = await Deno.open(path);
-    const start = new Uint8Array(512);
-    let filled = 0;
-    while (filled < start.length) {
-      const read = await file.read(start.subarray(filled));
-      if (read === null) break;
-      filled += read;
-    }
-    return start.subarray(0, filled);
-  });
 }
 
 /** Heeds the signal; a failure of the decompressor becomes ours. */

@@ -1,12 +1,15 @@
 import type { ImageSize, ImageSource } from "../dataset.ts";
 import { formatSize } from "../dataset.ts";
 import { DatasetError } from "../errors.ts";
+import { fileType } from "../images/file_type.ts";
 import { CIFAR_LAYOUTS, cifarFiles, openCifar } from "./cifar.ts";
 import { openCifarArchive } from "./cifar_archive.ts";
+import { readStart } from "./file_start.ts";
 import { isTrainFolder, openImageFolder } from "./image_folder.ts";
 import { refusePickle, refusePickledFiles } from "./pickle.ts";
 import type { SourceEntry } from "./source_tree.ts";
 import { ofSource, SourceTree } from "./source_tree.ts";
+import { findSplitZips, openSplitZips, openZip } from "./zip.ts";
 
 /** What images of an image folder are scaled to where nothing else is said. */
 const DEFAULT_SIZE: ImageSize = { height: 32, width: 32, channels: 3 };
@@ -16,18 +19,20 @@ export interface OpenOptions {
   readonly size: Partial<ImageSize>;
   /** An existing empty folder for files that have to be unpacked. */
   readonly scratch: string;
+  /** Closes files that stay open while the source is read. */
+  readonly resources: DisposableStack;
   readonly signal: AbortSignal;
 }
 
 /**
  * Opens a file or folder as what it is found to be: an archive or a folder of CIFAR-10 or CIFAR-100, or a folder of
- * images a class.
+ * images a class, as it is or in a zip archive.
  *
  * @throws {DatasetError} `invalid`, saying what would be accepted
  */
 export async function openSource(path: string, options: OpenOptions): Promise<ImageSource> {
   const { isFile, isDirectory } = await ofSource(path, () => Deno.stat(path));
-  if (isFile) return withOwnSize(await openCifarArchive(path, options), options.size);
+  if (isFile) return await openFile(path, options);
   if (!isDirectory) {
     throw new DatasetError("invalid", `Cannot import ${path}: it is neither a file nor a folder`);
   }
@@ -36,7 +41,10 @@ export async function openSource(path: string, options: OpenOptions): Promise<Im
   refusePickle(tree.root.name);
   const top = await tree.list();
   // An image folder's classes may have any names, CIFAR's files too.
-  if (top.some(isTrainFolder)) return openImageFolder(tree, { ...DEFAULT_SIZE, ...options.size });
+  const size = { ...DEFAULT_SIZE, ...options.size };
+  if (top.some(isTrainFolder)) return openImageFolder(tree, size);
+  const zips = findSplitZips(top);
+  if (zips) return openSplitZips(zips, { ...options, size });
   const cifar = await openCifarFolder(tree, tree.root, top);
   if (cifar) return withOwnSize(cifar, options.size);
   for (const entry of top.filter(({ kind }) => kind === "folder")) {
@@ -51,6 +59,12 @@ export async function openSource(path: string, options: OpenOptions): Promise<Im
     `Cannot tell what the folder holds: must have train/<class>/<image> and test/<class>/<image>, ` +
       `or be one of ${layouts}`,
   );
+}
+
+async function openFile(path: string, options: OpenOptions): Promise<ImageSource> {
+  const type = fileType(await readStart(path));
+  if (type === "zip") return openZip(path, { ...options, size: { ...DEFAULT_SIZE, ...options.size } });
+  return withOwnSize(await openCifarArchive(path, options), options.size);
 }
 
 async function openCifarFolder(

@@ -1,20 +1,17 @@
 import { basename, join, sep } from "node:path";
 import { asSourceError, DatasetError } from "../errors.ts";
+import { compareCodePoints, type FileTree, type TreeEntry } from "./file_tree.ts";
 
-export interface SourceEntry {
-  readonly name: string;
-  /** From the tree's root, with forward slashes; for messages. */
-  readonly path: string;
+export interface SourceEntry extends TreeEntry {
   /** Where it really lies, symbolic links followed. */
   readonly realPath: string;
-  readonly kind: "file" | "folder";
 }
 
 /**
  * A folder that is being imported. Symbolic links may lead to other places of the same tree only: whoever may import
  * a folder must not reach through it what lies elsewhere.
  */
-export class SourceTree {
+export class SourceTree implements FileTree<SourceEntry> {
   private constructor(readonly root: SourceEntry) {}
 
   /** @param path may be a link itself. @throws {DatasetError} */
@@ -45,6 +42,13 @@ export class SourceTree {
     return entries.sort((a, b) => compareCodePoints(a.name, b.name));
   }
 
+  async read(file: SourceEntry, limit: number): Promise<Uint8Array | string> {
+    return await ofSource(file.path, async () => {
+      const { size } = await Deno.stat(file.realPath);
+      return size > limit ? `larger than ${limit} bytes` : await Deno.readFile(file.realPath);
+    });
+  }
+
   async #follow(name: string, path: string, link: string): Promise<SourceEntry | undefined> {
     const realPath = await ofSource(path, () => Deno.realPath(link));
     if (!realPath.startsWith(this.root.realPath + sep)) {
@@ -63,20 +67,4 @@ export async function ofSource<T>(path: string, read: () => Promise<T>): Promise
   } catch (error) {
     throw asSourceError(error, path);
   }
-}
-
-/** The order in which Python sorts strings. JavaScript's own differs past U+FFFF, which UTF-16 writes as surrogates. */
-function compareCodePoints(a: string, b: string): number {
-  const length = Math.min(a.length, b.length);
-  for (let i = 0; i < length; i++) {
-    const left = a.charCodeAt(i);
-    const right = b.charCodeAt(i);
-    if (left !== right) return rank(left) - rank(right);
-  }
-  return a.length - b.length;
-}
-
-/** Surrogates stand for code points above all others. */
-function rank(unit: number): number {
-  return unit >= 0xd800 && unit < 0xe000 ? unit + 0x10000 : unit;
 }

@@ -1,5 +1,6 @@
 /** Reads tar archives (POSIX ustar, with the pax and GNU extensions for long names) as a stream. */
 import { DatasetError } from "../errors.ts";
+import { checkMemberName } from "./member_name.ts";
 
 const BLOCK = 512;
 /** Of an extended header; a longer one is an attack or garbage. */
@@ -33,7 +34,7 @@ export async function* readTar(input: AsyncIterable<Uint8Array>): AsyncGenerator
     }
     const { name, size } = { ...header, ...extended };
     extended = {};
-    checkName(name);
+    checkMemberName(name);
     let left = size;
     const content = async function* () {
       while (left > 0) {
@@ -128,12 +129,6 @@ async function readExtension(bytes: ByteReader, size: number): Promise<Uint8Arra
   const extension = await bytes.take(size);
   await bytes.skip(padding(size));
   return extension;
-}
-
-function checkName(name: string): void {
-  if (/^([/\\]|[A-Za-z]:)/.test(name) || name.split(/[/\\]/).includes("..")) {
-    throw new DatasetError("invalid", `Archive has a member outside its folder: ${JSON.stringify(name.slice(0, 200))}`);
-  }
 }
 
 /** Takes counted bytes out of chunks of any length. */

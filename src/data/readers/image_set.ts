@@ -1,0 +1,141 @@
+/** Image files sorted into classes, wherever they come from, as a source: decoded, scaled, spread evenly. */
+import { balancedOrder } from "../class_order.ts";
+import type { ImageSize, ImageSource, LabelledImages, Split } from "../dataset.ts";
+import { CHUNK_BYTES, formatCount, formatSize, imageBytes, SPLITS } from "../dataset.ts";
+import { DatasetError, ImageError } from "../errors.ts";
+import { decodeImage } from "../images/decode.ts";
+import { ImageChunk } from "./image_chunk.ts";
+import { mapInOrder } from "./ordered_pool.ts";
+import type { SkippedFiles } from "./skipped_files.ts";
+
+/** Files read ahead, while the image library works on as many as there are processors. */
+const READ_AHEAD = 2 * navigator.hardwareConcurrency;
+
+export interface ImageFile {
+  /** As the user would name it. */
+  readonly path: string;
+  /** The file's bytes, or why there are none. @throws {DatasetError} where the whole source cannot be taken */
+  read(): Promise<Uint8Array | string>;
+}
+
+export interface ImageClass {
+  readonly name: string;
+  readonly files: readonly ImageFile[];
+}
+
+export interface ImageClasses {
+  /** "Image folder": begins messages and the description. */
+  readonly title: string;
+  readonly size: ImageSize;
+  /** The same names in the same order in both splits. */
+  readonly classes: Readonly<Record<Split, readonly ImageClass[]>>;
+  /** What was left out before; what cannot be decoded comes on top. */
+  readonly skipped: SkippedFiles;
+}
+
+/**
+ * The packed order spreads the classes evenly, so that the first N images hold all of them. Files that cannot be
+ * decoded are left out and named in the description; a class must keep at least one image in either split.
+ *
+ * @throws {DatasetError} where the splits' classes differ, or one has no file
+ */
+export function imageClassSource({ title, size, classes, skipped }: ImageClasses): ImageSource {
+  checkSameClasses(classes, title);
+  const classNames = classes.train.map(({ name }) => name);
+  const countOf = (split: Split) => classes[split].reduce((sum, { files }) => sum + files.length, 0);
+  // Before hours of decoding; and again afterwards, for what could not be decoded.
+  for (const split of SPLITS) {
+    checkNoClassEmpty(classes[split].map(({ name, files }) => ({ name, count: files.length })), { split, skipped });
+  }
+
+  return {
+    size,
+    classNames,
+    images: { train: countOf("train"), test: countOf("test") },
+    // An eighth of the side, as 4 of CIFAR's 32.
+    cropPadding: Math.round(Math.min(size.height, size.width) / 8),
+    // Photographs may be mirrored; grey images are more often digits, letters or scans.
+    horizontalFlip: size.channels === 3,
+    skipped,
+    read: (split, signal) => readImages(split, classes[split], { size, signal, skipped }),
+    describe: (counts) =>
+      `${title} of ${formatCount(classNames.length)} classes, scaled to ${formatSize(size)}: ` +
+      `${formatCount(counts.train)} to train, ${formatCount(counts.test)} to test${skipped.sentence("; ")}`,
+  };
+}
+
+function checkSameClasses(classes: ImageClasses["classes"], title: string): void {
+  for (const [split, other] of [["train", "test"], ["test", "train"]] as const) {
+    const others = new Set(classes[other].map(({ name }) => name));
+    const extra = classes[split].find(({ name }) => !others.has(name));
+    if (extra) {
+      throw new DatasetError("invalid", `${title} has the class ${JSON.stringify(extra.name)} in ${split} only`);
+    }
+  }
+  if (classes.train.length < 2) throw new DatasetError("invalid", `${title} has one class: at least 2 are needed`);
+}
+
+function checkNoClassEmpty(
+  classes: readonly { readonly name: string; readonly count: number }[],
+  { split, skipped }: { readonly split: Split; readonly skipped: SkippedFiles },
+): void {
+  const empty = classes.find(({ count }) => count === 0);
+  if (!empty) return;
+  throw new DatasetError(
+    "invalid",
+    `Class ${JSON.stringify(empty.name)} has no image to ${split}${skipped.sentence(": ")}`,
+  );
+}
+
+interface ReadOptions {
+  readonly size: ImageSize;
+  readonly signal: AbortSignal;
+  readonly skipped: SkippedFiles;
+}
+
+async function* readImages(
+  split: Split,
+  classes: readonly ImageClass[],
+  { size, signal, skipped }: ReadOptions,
+): AsyncGenerator<LabelledImages> {
+  const bytes = imageBytes(size);
+  const chunk = new ImageChunk(Math.max(1, Math.floor(CHUNK_BYTES / bytes)), bytes);
+  const kept = classes.map(() => 0);
+  for await (const { label, file, result } of mapInOrder(inOrder(classes), decode, { concurrency: READ_AHEAD })) {
+    signal.throwIfAborted();
+    if (typeof result === "string") {
+      skipped.add(file.path, result);
+      continue;
+    }
+    kept[label]++;
+    chunk.add(result, label);
+    if (chunk.isFull) yield chunk.take();
+  }
+  if (!chunk.isEmpty) yield chunk.take();
+  checkNoClassEmpty(classes.map(({ name }, label) => ({ name, count: kept[label] })), { split, skipped });
+
+  async function decode({ label, file }: { label: number; file: ImageFile }) {
+    signal.throwIfAborted();
+    return { label, file, result: await decodeFile(file, size) };
+  }
+}
+
+function* inOrder(classes: readonly ImageClass[]): Generator<{ label: number; file: ImageFile }> {
+  const order = balancedOrder(classes.map(({ files }) => files.length));
+  for (let i = 0; i < order.classes.length; i++) {
+    const label = order.classes[i];
+    yield { label, file: classes[label].files[order.indices[i]] };
+  }
+}
+
+/** @returns the pixels, or why there are none */
+async function decodeFile(file: ImageFile, size: ImageSize): Promise<Uint8Array | string> {
+  const bytes = await file.read();
+  if (typeof bytes === "string") return bytes;
+  try {
+    return await decodeImage(bytes, size);
+  } catch (error) {
+    if (error instanceof ImageError) return error.message.replace(/^Image /, "");
+    throw error;
+  }
+}

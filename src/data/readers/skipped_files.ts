@@ -1,0 +1,35 @@
+import { formatCount, type SkippedFile } from "../dataset.ts";
+
+/** Files named in a sentence. */
+const EXAMPLES = 5;
+/** Files remembered; a folder of a million others must not fill the memory. */
+const REMEMBERED = 10_000;
+
+/** Files of a source that do not become images. All are counted, the first ones remembered. */
+export class SkippedFiles {
+  #count = 0;
+  readonly #files: SkippedFile[] = [];
+
+  get count(): number {
+    return this.#count;
+  }
+
+  /** In the order they were met. */
+  get files(): readonly SkippedFile[] {
+    return this.#files;
+  }
+
+  add(path: string, reason: string): void {
+    this.#count++;
+    if (this.#files.length < REMEMBERED) this.#files.push({ path, reason });
+  }
+
+  /** Names the first few; empty where nothing was left out. */
+  sentence(prefix: string): string {
+    if (this.#count === 0) return "";
+    const examples = this.#files.slice(0, EXAMPLES).map(({ path, reason }) => `${path} (${reason})`);
+    const more = this.#count > EXAMPLES ? `, and ${formatCount(this.#count - EXAMPLES)} more` : "";
+    const files = this.#count === 1 ? "1 file was" : `${formatCount(this.#count)} files were`;
+    return `${prefix}${files} left out: ${examples.join(", ")}${more}`;
+  }
+}

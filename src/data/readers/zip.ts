@@ -1,0 +1,51 @@
+/** Zip archives of an image folder, whole or an archive a split. */
+import { basename } from "node:path";
+import type { ImageSize, ImageSource } from "../dataset.ts";
+import { DatasetError } from "../errors.ts";
+import { isTrainFolder, openImageFolder, openSplitFolders } from "./image_folder.ts";
+import type { SourceEntry } from "./source_tree.ts";
+import { ZipTree } from "./zip_tree.ts";
+
+const TRAIN_ARCHIVE = "train.zip";
+const TEST_ARCHIVES: readonly string[] = ["test.zip", "val.zip"];
+
+export interface ZipOptions {
+  /** What images are scaled to. */
+  readonly size: ImageSize;
+  /** Closes the archives when the source has been read. */
+  readonly resources: DisposableStack;
+  readonly signal: AbortSignal;
+}
+
+/** @throws {DatasetError} where the archive is damaged or hostile, or holds no image folder */
+export async function openZip(path: string, { size, resources, signal }: ZipOptions): Promise<ImageSource> {
+  const tree = resources.use(await ZipTree.open(path, { title: basename(path), signal }));
+  if (!(await tree.list()).some(isTrainFolder)) {
+    throw new DatasetError(
+      "invalid",
+      `Cannot tell what ${basename(path)} holds: must have train/<class>/<image> and test/<class>/<image>; ` +
+        `of an archive a split, ${TRAIN_ARCHIVE} and ${TEST_ARCHIVES[0]}, import the folder they lie in`,
+    );
+  }
+  return openImageFolder(tree, size);
+}
+
+/** The archives of a folder that holds one a split; undefined where it does not. */
+export function findSplitZips(
+  entries: readonly SourceEntry[],
+): { readonly train: SourceEntry; readonly test: SourceEntry } | undefined {
+  const find = (name: string) => entries.find((entry) => entry.kind === "file" && entry.name === name);
+  const train = find(TRAIN_ARCHIVE);
+  const test = TEST_ARCHIVES.map(find).find((entry) => entry !== undefined);
+  return train && test && { train, test };
+}
+
+/** @throws {DatasetError} as `openZip` */
+export async function openSplitZips(
+  { train, test }: { readonly train: SourceEntry; readonly test: SourceEntry },
+  { size, resources, signal }: ZipOptions,
+): Promise<ImageSource> {
+  const open = async (entry: SourceEntry) =>
+    resources.use(await ZipTree.open(entry.realPath, { title: entry.path, signal }));
+  return openSplitFolders({ train: await open(train), test: await open(test) }, size);
+}
