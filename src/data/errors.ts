@@ -22,7 +22,7 @@ export class DatasetError extends Error {
   }
 }
 
-/** An image that cannot be used: not PNG or JPEG, truncated, damaged, too large, or of the wrong size for its bytes. */
+/** An image that cannot be used: not PNG, JPEG or WebP, truncated, damaged, too large, or of the wrong size for its bytes. */
 export class ImageError extends Error {
   override readonly name = "ImageError";
 }

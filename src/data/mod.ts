@@ -1,5 +1,5 @@
 /**
- * Data sets and images: what there is to train on, as packed `u8` pixels, and how a PNG or JPEG file becomes such
+ * Data sets and images: what there is to train on, as packed `u8` pixels, and how a PNG, JPEG or WebP file becomes such
  * pixels.
  */
 export type { DatasetDescription, ImageSize, LabelledImages, Split } from "./dataset.ts";

@@ -1,4 +1,5 @@
 import { assertAlmostEquals, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
+import sharp from "sharp";
 import { DatasetError, DatasetRegistry } from "../../src/data/mod.ts";
 import { fileNames, jpeg, png, TemporaryFolder, writeImageFolder } from "./fixtures.ts";
 
@@ -35,7 +36,7 @@ Deno.test("import() packs an image folder: classes by name, spread evenly, scale
   assertEquals(Array.from(train.pixels.subarray(48, 51)), [0, 0, 255]);
 });
 
-Deno.test("import() takes JPEG and PNG under any case of their names, and val for test", async () => {
+Deno.test("import() takes JPEG, PNG and WebP under any case of their names, and val for test", async () => {
   await using folder = await TemporaryFolder.create();
   const photograph = await jpeg({ width: 40, height: 30 });
   const drawing = await png({ width: 9, height: 9 }, "green");
@@ -43,12 +44,13 @@ Deno.test("import() takes JPEG and PNG under any case of their names, and val fo
     for (const label of ["x", "y"]) await folder.write(`set/train/${label}/${name}`, i < 2 ? photograph : drawing);
   }
   for (const label of ["x", "y"]) await folder.write(`set/val/${label}/a.png`, drawing);
+  await folder.write("set/train/x/d.webp", new Uint8Array(await sharp(photograph).webp().toBuffer()));
   await folder.write("set/test/unlabelled.jpg", photograph);
   await folder.write("set/train/x/.hidden.jpg", "not looked at");
   const registry = new DatasetRegistry(folder.join("data"));
   const { images, description } = await registry.import("set", folder.join("set"));
-  assertEquals(images, { train: 6, test: 2 });
-  assertEquals(description, "Image folder of 2 classes, scaled to 32x32x3: 6 to train, 2 to test");
+  assertEquals(images, { train: 7, test: 2 });
+  assertEquals(description, "Image folder of 2 classes, scaled to 32x32x3: 7 to train, 2 to test");
 });
 
 Deno.test("import() scales to grey where asked, without mirroring", async () => {
@@ -93,9 +95,9 @@ Deno.test("import() leaves out files it cannot decode, and says which", async ()
   assertEquals(
     description,
     "Image folder of 2 classes, scaled to 4x4x3: 6 to train, 2 to test; 4 files were left out: " +
-      "train/dog/readme.txt (not named .jpg, .jpeg or .png), " +
+      "train/dog/readme.txt (not named .jpg, .jpeg, .png or .webp), " +
       "train/cat/cut.jpg (is truncated: the file ends before the image does), " +
-      "train/cat/fake.png (is of an unknown type: only PNG and JPEG are accepted), " +
+      "train/cat/fake.png (is of an unknown type: only PNG, JPEG and WebP are accepted), " +
       "test/dog/wide.png (is 20000 pixels wide and 1 high: at most 16384 a side and 67108864 in all are accepted)",
   );
 });
@@ -109,7 +111,7 @@ Deno.test("import() refuses a folder where a class ends empty", async () => {
 
   for (let i = 0; i < 7; i++) await folder.write(`pets/train/emu/${i}.jpg`, "hello");
   await folder.write("pets/test/emu/0.png", await png({ width: 4, height: 4 }, "white"));
-  const reason = "is of an unknown type: only PNG and JPEG are accepted";
+  const reason = "is of an unknown type: only PNG, JPEG and WebP are accepted";
   const examples = [0, 1, 2, 3, 4].map((i) => `train/emu/${i}.jpg (${reason})`).join(", ");
   assertEquals(
     await importFailure(folder, source),

@@ -145,7 +145,10 @@ Deno.test("import() refuses zips that are damaged or hold something else", async
   const cases: [Uint8Array, string][] = [
     [whole.subarray(0, 400), "Archive pets.zip is truncated or damaged: "],
     [whole.with(whole.length - 6, 0xff), "Archive pets.zip is truncated or damaged: "],
-    [zip(), "Cannot tell what pets.zip holds: must have train/<class>/<image> and test/<class>/<image>; of an archive"],
+    [
+      zip(),
+      "Cannot tell what pets.zip holds: must have train/<class>/<image> and test/<class>/<image>, or NumPy's arrays; of",
+    ],
     [zip({ name: "readme.txt", content: "hello" }), "Cannot tell what pets.zip holds: "],
     [zip({ name: "train/cat/0.png", content: "" }), "Image folder has no folder a class in test or val: "],
   ];

@@ -68,7 +68,7 @@ Deno.test("grpc-js uses a server with the real engine from training to inference
         });
       await assertStatus(infer(png, png.slice(0, 150)), Status.INVALID_ARGUMENT, "images[1]: Image is truncated");
       await assertStatus(infer(wide), Status.INVALID_ARGUMENT, "20000");
-      await assertStatus(infer(new TextEncoder().encode("GIF89a")), Status.INVALID_ARGUMENT, "only PNG and JPEG");
+      await assertStatus(infer(new TextEncoder().encode("GIF89a")), Status.INVALID_ARGUMENT, "only PNG, JPEG and WebP");
       const { predictions } = await infer(png, png);
       assertEquals(predictions.length, 2);
       assertEquals(predictions[0].top.length, 5);

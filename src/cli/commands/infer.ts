@@ -16,7 +16,7 @@ const timeoutMs = 300_000;
 
 export const inferCommand = defineClientCommand({
   name: "infer",
-  summary: "Names the most probable classes of PNG or JPEG images",
+  summary: "Names the most probable classes of PNG, JPEG or WebP images",
   options: {
     run: required(text("RUN"), `The run whose newest checkpoint to take: ${runNameHelp}`),
     top: defaulting(integer("K", { minimum: 1 }), "5", "Classes named for each image"),

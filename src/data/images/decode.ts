@@ -2,7 +2,7 @@ import type { ImageSize } from "../dataset.ts";
 import { imageBytes } from "../dataset.ts";
 import { ImageError } from "../errors.ts";
 import { convertChannels } from "./channels.ts";
-import { fileType, hasJpegEnd, hasPngEnd } from "./file_type.ts";
+import { fileType, hasJpegEnd, hasPngEnd, hasWebpEnd } from "./file_type.ts";
 import { withImageLibrary } from "./image_library.ts";
 import { checkImageSize, checkTargetSize, MAX_IMAGE_FILE_BYTES } from "./limits.ts";
 import type { SharpOptions } from "sharp";
@@ -12,7 +12,7 @@ const INPUT: SharpOptions = { failOn: "error", limitInputPixels: false };
 const TRUNCATED = "Image is truncated: the file ends before the image does";
 
 /**
- * Decodes a PNG or JPEG file and scales it to the target's height and width, whatever its own proportions, by
+ * Decodes a PNG, JPEG or WebP file and scales it to the target's height and width, whatever its own proportions, by
  * bilinear interpolation widened to the scale when it shrinks (as Pillow and torchvision do). What the viewer of the
  * file would see is what counts: the EXIF orientation is applied, colours are converted to sRGB with 8 bits, and
  * transparent parts show white. Grey is repeated into three channels, colour becomes luma in one.
@@ -28,7 +28,7 @@ export async function decodeImage(bytes: Uint8Array, target: ImageSize): Promise
     try {
       // Only reads the header.
       checkImageSize(await sharp(bytes, INPUT).metadata());
-      if (isCutPng(bytes)) throw new ImageError(TRUNCATED);
+      if (isCutPng(bytes) || isCutWebp(bytes)) throw new ImageError(TRUNCATED);
       const { data, info } = await sharp(bytes, INPUT).autoOrient().flatten({ background: "white" })
         .toColourspace("srgb").resize({ height, width, fit: "fill", kernel: "linear" })
         .raw({ depth: "uchar" }).toBuffer({ resolveWithObject: true });
@@ -44,14 +44,14 @@ export async function decodeImage(bytes: Uint8Array, target: ImageSize): Promise
 }
 
 function checkFile(bytes: Uint8Array): void {
-  if (bytes.length === 0) throw new ImageError("Image is empty: must be a PNG or JPEG file");
+  if (bytes.length === 0) throw new ImageError("Image is empty: must be a PNG, JPEG or WebP file");
   if (bytes.length > MAX_IMAGE_FILE_BYTES) {
     throw new ImageError(`Image file has ${bytes.length} bytes: at most ${MAX_IMAGE_FILE_BYTES} are accepted`);
   }
   const type = fileType(bytes);
-  if (type !== "PNG" && type !== "JPEG") {
+  if (type !== "PNG" && type !== "JPEG" && type !== "WebP") {
     const looks = type === undefined ? "is of an unknown type" : `looks like ${type}`;
-    throw new ImageError(`Image ${looks}: only PNG and JPEG are accepted`);
+    throw new ImageError(`Image ${looks}: only PNG, JPEG and WebP are accepted`);
   }
 }
 
@@ -63,10 +63,14 @@ function isCutJpeg(bytes: Uint8Array): boolean {
   return fileType(bytes) === "JPEG" && !hasJpegEnd(bytes);
 }
 
+function isCutWebp(bytes: Uint8Array): boolean {
+  return fileType(bytes) === "WebP" && !hasWebpEnd(bytes);
+}
+
 /** The library tells in lines, some of them twice, and sometimes not at all where several images fail at once. */
 function asImageError(error: unknown, bytes: Uint8Array): unknown {
   if (!(error instanceof Error) || error instanceof ImageError) return error;
-  const isCut = isCutPng(bytes) || isCutJpeg(bytes) || error.message.includes("premature end");
+  const isCut = isCutPng(bytes) || isCutJpeg(bytes) || isCutWebp(bytes) || error.message.includes("premature end");
   if (isCut) return new ImageError(TRUNCATED, { cause: error });
   return new ImageError(`Image is damaged: ${error.message.split("\n")[0]}`, { cause: error });
 }

@@ -60,3 +60,13 @@ export function hasJpegEnd(bytes: Uint8Array): boolean {
   const tail = bytes.subarray(-1024);
   return tail.some((byte, i) => byte === 0xff && tail[i + 1] === 0xd9);
 }
+
+/**
+ * Whether a WebP file is as long as its RIFF header says, which counts the bytes behind itself.
+ *
+ * @param bytes begin with the signature of WebP
+ */
+export function hasWebpEnd(bytes: Uint8Array): boolean {
+  const header = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  return bytes.length >= 8 + header.getUint32(4, true);
+}

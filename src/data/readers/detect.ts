@@ -1,3 +1,4 @@
+import { basename } from "node:path";
 import type { ImageSize, ImageSource } from "../dataset.ts";
 import { formatSize } from "../dataset.ts";
 import { DatasetError } from "../errors.ts";
@@ -5,11 +6,14 @@ import { fileType } from "../images/file_type.ts";
 import { CIFAR_LAYOUTS, cifarFiles, openCifar } from "./cifar.ts";
 import { openCifarArchive } from "./cifar_archive.ts";
 import { readStart } from "./file_start.ts";
+import { hasIdxFiles, openIdx } from "./idx.ts";
 import { isTrainFolder, openImageFolder } from "./image_folder.ts";
+import { isArray, openNpz } from "./npz.ts";
 import { refusePickle, refusePickledFiles } from "./pickle.ts";
 import type { SourceEntry } from "./source_tree.ts";
 import { ofSource, SourceTree } from "./source_tree.ts";
 import { findSplitZips, openSplitZips, openZip } from "./zip.ts";
+import { ZipTree } from "./zip_tree.ts";
 
 /** What images of an image folder are scaled to where nothing else is said. */
 const DEFAULT_SIZE: ImageSize = { height: 32, width: 32, channels: 3 };
@@ -26,7 +30,7 @@ export interface OpenOptions {
 
 /**
  * Opens a file or folder as what it is found to be: an archive or a folder of CIFAR-10 or CIFAR-100, or a folder of
- * images a class, as it is or in a zip archive.
+ * images a class, as it is or in a zip archive, MNIST's idx files, or NumPy's arrays.
  *
  * @throws {DatasetError} `invalid`, saying what would be accepted
  */
@@ -43,6 +47,7 @@ export async function openSource(path: string, options: OpenOptions): Promise<Im
   // An image folder's classes may have any names, CIFAR's files too.
   const size = { ...DEFAULT_SIZE, ...options.size };
   if (top.some(isTrainFolder)) return openImageFolder(tree, size);
+  if (hasIdxFiles(top)) return withOwnSize(await openIdx(tree), options.size);
   const zips = findSplitZips(top);
   if (zips) return openSplitZips(zips, { ...options, size });
   const cifar = await openCifarFolder(tree, tree.root, top);
@@ -63,7 +68,11 @@ export async function openSource(path: string, options: OpenOptions): Promise<Im
 
 async function openFile(path: string, options: OpenOptions): Promise<ImageSource> {
   const type = fileType(await readStart(path));
-  if (type === "zip") return openZip(path, { ...options, size: { ...DEFAULT_SIZE, ...options.size } });
+  if (type === "zip") {
+    const tree = options.resources.use(await ZipTree.open(path, { title: basename(path), signal: options.signal }));
+    if ((await tree.list()).some(isArray)) return withOwnSize(await openNpz(tree), options.size);
+    return openZip(tree, { title: basename(path), size: { ...DEFAULT_SIZE, ...options.size } });
+  }
   return withOwnSize(await openCifarArchive(path, options), options.size);
 }
 

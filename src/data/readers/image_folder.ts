@@ -6,7 +6,7 @@ import type { FileTree, TreeEntry } from "./file_tree.ts";
 import { type ImageClass, imageClassSource, type ImageFile } from "./image_set.ts";
 import { SkippedFiles } from "./skipped_files.ts";
 
-const IMAGE_NAME = /\.(jpe?g|png)$/i;
+const IMAGE_NAME = /\.(jpe?g|png|webp)$/i;
 /** The usual names of the folders, the preferred one first. */
 const SPLIT_FOLDERS: Readonly<Record<Split, readonly string[]>> = { train: ["train"], test: ["test", "val"] };
 
@@ -55,7 +55,7 @@ async function listClasses<E extends TreeEntry>(
     const files: ImageFile[] = [];
     for (const entry of await tree.list(folder)) {
       if (entry.kind === "folder") skipped.add(entry.path, "a folder within a class");
-      else if (!IMAGE_NAME.test(entry.name)) skipped.add(entry.path, "not named .jpg, .jpeg or .png");
+      else if (!IMAGE_NAME.test(entry.name)) skipped.add(entry.path, "not named .jpg, .jpeg, .png or .webp");
       else files.push({ path: entry.path, read: () => tree.read(entry, MAX_IMAGE_FILE_BYTES) });
     }
     classes.push({ name: folder.name, files });

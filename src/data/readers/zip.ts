@@ -1,5 +1,4 @@
 /** Zip archives of an image folder, whole or an archive a split. */
-import { basename } from "node:path";
 import type { ImageSize, ImageSource } from "../dataset.ts";
 import { DatasetError } from "../errors.ts";
 import { isTrainFolder, openImageFolder, openSplitFolders } from "./image_folder.ts";
@@ -9,7 +8,7 @@ import { ZipTree } from "./zip_tree.ts";
 const TRAIN_ARCHIVE = "train.zip";
 const TEST_ARCHIVES: readonly string[] = ["test.zip", "val.zip"];
 
-export interface ZipOptions {
+export interface SplitOptions {
   /** What images are scaled to. */
   readonly size: ImageSize;
   /** Closes the archives when the source has been read. */
@@ -17,13 +16,15 @@ export interface ZipOptions {
   readonly signal: AbortSignal;
 }
 
-/** @throws {DatasetError} where the archive is damaged or hostile, or holds no image folder */
-export async function openZip(path: string, { size, resources, signal }: ZipOptions): Promise<ImageSource> {
-  const tree = resources.use(await ZipTree.open(path, { title: basename(path), signal }));
+/** @throws {DatasetError} where the archive holds no image folder */
+export async function openZip(
+  tree: ZipTree,
+  { title, size }: { readonly title: string; readonly size: ImageSize },
+): Promise<ImageSource> {
   if (!(await tree.list()).some(isTrainFolder)) {
     throw new DatasetError(
       "invalid",
-      `Cannot tell what ${basename(path)} holds: must have train/<class>/<image> and test/<class>/<image>; ` +
+      `Cannot tell what ${title} holds: must have train/<class>/<image> and test/<class>/<image>, or NumPy's arrays; ` +
         `of an archive a split, ${TRAIN_ARCHIVE} and ${TEST_ARCHIVES[0]}, import the folder they lie in`,
     );
   }
@@ -40,10 +41,10 @@ export function findSplitZips(
   return train && test && { train, test };
 }
 
-/** @throws {DatasetError} as `openZip` */
+/** @throws {DatasetError} where an archive is damaged or hostile, or the two hold no image folder */
 export async function openSplitZips(
   { train, test }: { readonly train: SourceEntry; readonly test: SourceEntry },
-  { size, resources, signal }: ZipOptions,
+  { size, resources, signal }: SplitOptions,
 ): Promise<ImageSource> {
   const open = async (entry: SourceEntry) =>
     resources.use(await ZipTree.open(entry.realPath, { title: entry.path, signal }));

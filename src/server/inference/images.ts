@@ -11,7 +11,7 @@ export function inputSize({ height, width, channels }: CheckpointDescription): I
 
 /**
  * @returns height x width x channels bytes
- * @throws {ImageError} not a PNG or JPEG file, truncated, or too large.
+ * @throws {ImageError} not a PNG, JPEG or WebP file, truncated, or too large.
  */
 export function toInput(image: ReceivedImage, size: ImageSize): Promise<Uint8Array> {
   return image.kind === "encoded" ? decodeImage(image.bytes, size) : resizePixels(image.pixels, image.size, size);

@@ -95,5 +95,5 @@ function checkImage(field: string, image: Image | undefined): ReceivedImage {
       `height x width x channels = ${expected} bytes`,
     );
   }
-  throw new InvalidFieldError(field, undefined, "set: a PNG or JPEG file, or raw pixels");
+  throw new InvalidFieldError(field, undefined, "set: a PNG, JPEG or WebP file, or raw pixels");
 }

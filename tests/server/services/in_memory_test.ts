@@ -241,7 +241,11 @@ Deno.test("Infer says what is wrong with an image", async () => {
   const source = { source: { case: "run", value: event?.run ?? "" } } as const;
   const infer = (bytes: Uint8Array) =>
     fixture.inference.infer({ source, images: [{ content: { case: "encoded", value: bytes } }] });
-  await refused(infer(new TextEncoder().encode("GIF89a...")), Code.InvalidArgument, "only PNG and JPEG are accepted");
+  await refused(
+    infer(new TextEncoder().encode("GIF89a...")),
+    Code.InvalidArgument,
+    "only PNG, JPEG and WebP are accepted",
+  );
 });
 
 Deno.test("ImportDataset tells its progress, then the data set", async () => {

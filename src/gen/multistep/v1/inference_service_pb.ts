@@ -327,7 +327,7 @@ export type Image = Message<"multistep.v1.Image"> & {
    */
   content: {
     /**
-     * A PNG or JPEG file; it is scaled to the network's input.
+     * A PNG, JPEG or WebP file; it is scaled to the network's input.
      *
      * @generated from field: bytes encoded = 1;
      */
