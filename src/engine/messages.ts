@@ -237,7 +237,8 @@ export interface Engine {
   infer(job: InferenceJob, signal: AbortSignal): Promise<InferenceResult>;
   /** Writes what the job asks for into a file of its own, or names the checkpoint itself where that is the same. */
   exportModel(job: ExportJob, signal: AbortSignal): Promise<ExportedModel>;
-  close(): Promise<void>;
+  /** @param patience milliseconds that jobs have to let go before the worker is killed; default 10,000 */
+  close(patience?: number): Promise<void>;
 }
 
 /**

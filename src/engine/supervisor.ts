@@ -20,7 +20,7 @@ import {
 } from "./messages.ts";
 import type { Calls } from "./protocol.ts";
 
-/** How long jobs have to let go before the worker is ended all the same. */
+/** How long jobs have to let go before the worker is ended all the same, unless close() is told. */
 const CLOSE_PATIENCE_MS = 10_000;
 /** A step of a large network takes minutes on software Vulkan, and so does compiling a kernel for the first time. */
 const STEP_TIMEOUT_MS = 600_000;
@@ -116,14 +116,14 @@ class SupervisedEngine implements Engine {
     return this.#call("exportModel", job, signal);
   }
 
-  async close(): Promise<void> {
+  async close(patience = CLOSE_PATIENCE_MS): Promise<void> {
     const closed = new EngineError("unavailable", "The engine was closed");
     this.#closing.abort(closed);
     clearTimeout(this.#backoff);
     this.#nextAttempt.resolve();
     if (this.#available) {
       const answer = this.#client?.call("close", null).catch(() => {});
-      await Promise.race([answer, delay(CLOSE_PATIENCE_MS, answer)]);
+      await Promise.race([answer, delay(patience, answer)]);
     }
     this.#setAvailable(false);
     await this.#client?.end(closed);

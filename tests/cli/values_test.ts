@@ -1,4 +1,5 @@
 import { assertEquals, assertThrows } from "@std/assert";
+import { enumChoice } from "../../src/cli/enum_choice.ts";
 import { UsageError } from "../../src/cli/errors.ts";
 import {
   bigInteger,
@@ -13,6 +14,7 @@ import {
   trueOrFalse,
   type ValueKind,
 } from "../../src/cli/values.ts";
+import { RunState, RunStateSchema } from "../../src/gen/mod.ts";
 
 function assertRejectsAll(kind: ValueKind<unknown>, texts: readonly string[], messageIncludes: string): void {
   for (const value of texts) assertThrows(() => kind.read(value), UsageError, messageIncludes);
@@ -54,6 +56,12 @@ Deno.test("choice() names the choices", () => {
   assertEquals(choice(["f32", "mixed"]).placeholder, "f32|mixed");
   assertRejectsAll(choice(["f32", "mixed"]), ["f16", "F32", ""], "must be one of f32, mixed");
   assertEquals(trueOrFalse().read("false"), false);
+});
+
+Deno.test("enumChoice() takes a value of a .proto file in any case, as runs list shows it", () => {
+  const kind = enumChoice(RunStateSchema);
+  assertEquals([kind.read("paused"), kind.read("PAUSED")], [RunState.PAUSED, RunState.PAUSED]);
+  assertRejectsAll(kind, ["unspecified", "RUN_STATE_PAUSED", ""], "must be one of queued, running");
 });
 
 Deno.test("listOf() reads each part", () => {

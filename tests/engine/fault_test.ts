@@ -1,4 +1,5 @@
 /** A GPU that fails: the job that met it is told, another worker takes over, the next job is as if nothing had been. */
+import { existsSync } from "node:fs";
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import {
   type Engine,
@@ -8,6 +9,7 @@ import {
   type TrainingEvent,
 } from "../../src/engine/mod.ts";
 import { smallConfig, workerProcessId } from "../support/small_training.ts";
+import { until } from "../support/until.ts";
 
 const never = new AbortController().signal;
 const config: TrainingConfig = { ...smallConfig, epochs: 1, limitTrain: 16, limitTest: 8, checkpointEverySteps: 1 };
@@ -82,5 +84,17 @@ Deno.test("infer() under way when the GPU fails is answered by the next worker; 
     const error = await assertRejects(() => Array.fromAsync(evaluation), EngineError);
     assertEquals(error.kind, "fault");
     assertEquals(await infer(), before);
+  });
+});
+
+Deno.test("close() kills a worker that does not let go in the time it is given", async () => {
+  await withFaultyEngine("fault=hang&after=70", async (engine, dataDir) => {
+    const training = Array.fromAsync(engine.train({ config, folder: "runs/a", resume: false }, never));
+    const ended = assertRejects(() => training, EngineError, "The engine was closed");
+    await until(() => existsSync(`${dataDir}/fault-happened`), "the hang");
+    const began = performance.now();
+    await engine.close(500);
+    assert(performance.now() - began < 5_000, "close() took longer than it was given");
+    await ended;
   });
 });

@@ -2,6 +2,7 @@
 import { Buffer } from "node:buffer";
 import { join } from "node:path";
 import { assert, assertEquals, assertRejects } from "@std/assert";
+import { TrainingService } from "../../src/gen/mod.ts";
 import { createToken, type Scope } from "../../src/server/mod.ts";
 import { ServerError } from "../../src/server/errors.ts";
 import {
@@ -142,6 +143,30 @@ Deno.test("tokens: reading needs read, changing needs write, health checks none"
     ]);
     assert(!server.logs.some((line) => line.includes(read.token) || line.includes("mst_wrong")), "a token was logged");
   }, [read.line, "# a comment", "", write.line]);
+});
+
+Deno.test("tokens: of all calls about runs, those that change something need write, the others read", async () => {
+  const read = createToken("reader", "read");
+  await withTokens(async (server) => {
+    using client = new GrpcClient(server.address);
+    const allowed: string[] = [];
+    for (const { name, methodKind } of TrainingService.methods) {
+      const request = name === "Train" || name === "ListRuns" ? {} : { name: "runs/x" };
+      const rpc = `TrainingService/${name}`;
+      const call = methodKind === "unary"
+        ? client.unary(rpc, request, bearer(read.token))
+        : client.collect(rpc, request, bearer(read.token));
+      const code = await call.then(() => Status.OK, ({ code }: { code: Status }) => code);
+      if (code !== Status.PERMISSION_DENIED) allowed.push(`${name} ${Status[code]}`);
+    }
+    assertEquals(allowed, [
+      "GetRun NOT_FOUND",
+      "ListRuns OK",
+      "WatchRun NOT_FOUND",
+      "ListRunEvents NOT_FOUND",
+      "ExportModel NOT_FOUND",
+    ]);
+  }, [read.line]);
 });
 
 Deno.test("tokens: a file that changes counts at once, and one that is broken does not", async () => {

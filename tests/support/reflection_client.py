@@ -1,8 +1,9 @@
-"""A client written against nothing but reflection: starts a run, watches it, cancels it, watches its end.
+"""A client written against nothing but reflection: starts a run, watches, pauses, exports, resumes and cancels it.
 
 Arguments: address, token or "-", file of the authority or "-". Prints one JSON object.
 """
 
+import hashlib
 import json
 import sys
 
@@ -51,17 +52,41 @@ def call(method_name, request, stream=False):
 
 config = {"model": {"name": "lm-resnet-20"}, "dataset": "digits", "epochs": 100000}
 sequences = []
-events = call("Train", {"config": config}, stream=True)
-for answer in events:
-    run = answer.event.run
-    sequences.append(answer.event.sequence)
-    if answer.event.WhichOneof("kind") == "progress":
-        break
-events.cancel()
+
+
+def watch(events, until):
+    """Reads events until one has the state, or is of the kind."""
+    for answer in events:
+        if not answer.HasField("event"):
+            continue
+        sequences.append(answer.event.sequence)
+        event = json_format.MessageToDict(answer.event)
+        if until in event or event.get("stateChanged", {}).get("state") == until:
+            break
+    events.cancel()
+    return answer.event.run
+
+
+def watch_on(until):
+    watch(call("WatchRun", {"name": run, "after_sequence": sequences[-1]}, stream=True), until)
+
+
+run = watch(call("Train", {"config": config}, stream=True), "progress")
+call("PauseRun", {"name": run})
+watch_on("RUN_STATE_PAUSED")
+first = call("ExportModel", {"name": run, "limit": 1})
+rest = call("ExportModel", {"name": run, "path": first.checkpoint.path, "offset": 1})
+exported = first.data + rest.data
+call("ResumeRun", {"name": run})
+watch_on("RUN_STATE_RUNNING")
 call("CancelRun", {"name": run})
-state = None
-for answer in call("WatchRun", {"name": run, "after_sequence": sequences[-1]}, stream=True):
-    sequences.append(answer.event.sequence)
-    if answer.event.WhichOneof("kind") == "state_changed":
-        state = json_format.MessageToDict(answer.event)["stateChanged"]["state"]
-print(json.dumps({"services": sorted(database.get_services()), "sequences": sequences, "state": state}))
+watch_on("RUN_STATE_CANCELLED")
+listed = call("ListRunEvents", {"name": run, "page_size": 1000})
+
+print(json.dumps({
+    "services": sorted(database.get_services()),
+    "sequences": sequences,
+    "listed": listed.last_sequence,
+    "exported": hashlib.sha256(exported).hexdigest() == first.sha256 and len(exported) == first.total_bytes,
+    "state": json_format.MessageToDict(call("GetRun", {"name": run}))["run"]["state"],
+}))

@@ -22,8 +22,8 @@ export interface SchedulerOptions {
 }
 
 const interrupted = "The server stopped while the run was in progress; it goes on from its last checkpoint";
-/** Milliseconds that a job has to let go after it was aborted. */
-const stopPatience = 2_000;
+/** Of what close() may take, what a job gets to let go after it was aborted. */
+const stopShare = 0.1;
 
 export class RunScheduler {
   private readonly store: RunStore;
@@ -90,9 +90,9 @@ export class RunScheduler {
     clearInterval(this.diskTimer);
     this.queue.clear();
     const { active } = this.queue;
-    if (active !== undefined && !await within(this.queue.pause(active), patience)) {
+    if (active !== undefined && !await within(this.queue.pause(active), patience * (1 - stopShare))) {
       const stopped = new DOMException("The server stopped", "AbortError");
-      await within(this.queue.stop(active, stopped), stopPatience);
+      await within(this.queue.stop(active, stopped), patience * stopShare);
     }
     this.settleInterrupted();
   }
