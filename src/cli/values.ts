@@ -28,12 +28,13 @@ const uint32Maximum = 2 ** 32 - 1;
 
 /** A whole number that fits an unsigned 32-bit field. */
 export function integer(placeholder: string, { minimum = 0, maximum = uint32Maximum } = {}): ValueKind<number> {
-  const range = maximum === uint32Maximum ? `of at least ${minimum}` : `from ${minimum} to ${maximum}`;
   return {
     placeholder,
     read(value) {
       const parsed = Number(value);
       if (!/^\d+$/.test(value) || parsed < minimum || parsed > Math.min(maximum, uint32Maximum)) {
+        const isOpen = maximum === uint32Maximum && parsed <= maximum;
+        const range = isOpen ? `of at least ${minimum}` : `from ${minimum} to ${maximum}`;
         throw new UsageError(`must be a whole number ${range}, not "${value}"`);
       }
       return parsed;

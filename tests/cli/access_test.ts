@@ -83,12 +83,14 @@ Deno.test("token create prints a token and adds its hash to the server's file", 
   const create = (line: string) => runCommand(["token", "create", ...line.split(" ")], { local });
   const [first] = jsonLines(await create(`ci --scope write --token-file ${file} --json`));
   const [second] = jsonLines(await create("dashboard --json"));
-  Deno.writeTextFileSync(file, `${second.line}\n`, { append: true });
+  // As a text editor may leave it: the last line is not ended.
+  Deno.writeTextFileSync(file, String(second.line), { append: true });
+  const [third] = jsonLines(await create(`phone --token-file ${file} --json`));
   assertEquals(Deno.statSync(file).mode! & 0o777, 0o600);
   assertEquals(Deno.readTextFileSync(file).includes(String(first.token)), false);
-  assertMatch(Deno.readTextFileSync(file), /^ci write [0-9a-f]{64}\ndashboard read [0-9a-f]{64}\n$/);
+  assertMatch(Deno.readTextFileSync(file), /^ci write [0-9a-f]{64}\ndashboard read [0-9a-f]{64}\nphone read [0-9a-f]{64}\n$/);
   await using server = await startTestServer({ tokenFile: file });
-  for (const { token } of [first, second]) {
+  for (const { token } of [first, second, third]) {
     const { code } = await runCommand(["runs", "list"], { server: server.address, token: String(token) });
     assertEquals(code, 0);
   }

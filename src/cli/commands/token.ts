@@ -1,5 +1,5 @@
 /** `token create` makes a bearer token. */
-import { appendFileSync } from "node:fs";
+import { appendFileSync, existsSync, readFileSync } from "node:fs";
 import { defineCommand, defineGroup } from "../command.ts";
 import { CommandError } from "../errors.ts";
 import { tokenScopes } from "../local.ts";
@@ -35,10 +35,12 @@ const createCommand = defineCommand({
 
 export const tokenCommand = defineGroup("token", "Makes tokens for clients", [createCommand]);
 
-/** @throws {CommandError} */
+/** Adds a line, also to a file whose last one was not ended. @throws {CommandError} */
 function append(path: string, line: string): void {
   try {
-    appendFileSync(path, `${line}\n`, { mode: 0o600 });
+    const before = existsSync(path) ? readFileSync(path, "utf8") : "";
+    const lineBreak = before === "" || before.endsWith("\n") ? "" : "\n";
+    appendFileSync(path, `${lineBreak}${line}\n`, { mode: 0o600 });
   } catch (error) {
     throw new CommandError(`Cannot write to "${path}": ${error instanceof Error ? error.message : error}`, {
       cause: error,
