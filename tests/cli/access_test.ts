@@ -88,7 +88,10 @@ Deno.test("token create prints a token and adds its hash to the server's file", 
   const [third] = jsonLines(await create(`phone --token-file ${file} --json`));
   assertEquals(Deno.statSync(file).mode! & 0o777, 0o600);
   assertEquals(Deno.readTextFileSync(file).includes(String(first.token)), false);
-  assertMatch(Deno.readTextFileSync(file), /^ci write [0-9a-f]{64}\ndashboard read [0-9a-f]{64}\nphone read [0-9a-f]{64}\n$/);
+  assertMatch(
+    Deno.readTextFileSync(file),
+    /^ci write [0-9a-f]{64}\ndashboard read [0-9a-f]{64}\nphone read [0-9a-f]{64}\n$/,
+  );
   await using server = await startTestServer({ tokenFile: file });
   for (const { token } of [first, second, third]) {
     const { code } = await runCommand(["runs", "list"], { server: server.address, token: String(token) });

@@ -123,6 +123,12 @@ Deno.test(
     const third = client.collect("TrainingService/Train", { config: longConfig(), request_id: "c" });
     await assertStatus(third, Status.RESOURCE_EXHAUSTED, "At most 1 runs wait for the GPU");
     assertEquals(await start("b"), queued);
+    await client.unary("TrainingService/PauseRun", { name: queued });
+    const other = await start("d");
+    const resumed = client.unary("TrainingService/ResumeRun", { name: queued });
+    await assertStatus(resumed, Status.RESOURCE_EXHAUSTED, "At most 1 runs wait for the GPU");
+    await client.unary("TrainingService/CancelRun", { name: other });
+    await client.unary("TrainingService/ResumeRun", { name: queued });
     for (const name of [queued, running]) await client.unary("TrainingService/CancelRun", { name });
   }),
 );

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import type { Engine, TrainingConfig } from "../../engine/mod.ts";
 import { RequestError } from "../errors.ts";
 import type { Log } from "../log.ts";
+import { PlanningTurns } from "../planning_turns.ts";
 import { DiskSpace } from "./disk_space.ts";
 import { type EventPage, EventPages, type EventQuery } from "./event_pages.ts";
 import type { Run } from "./run.ts";
@@ -54,6 +55,7 @@ export class TrainingRuns {
   private readonly runs: RunLog;
   private readonly pages: EventPages;
   private readonly maxQueued: number;
+  private readonly planning = new PlanningTurns();
   private readonly scheduler: RunScheduler;
   private closing = false;
 
@@ -86,19 +88,14 @@ export class TrainingRuns {
    * Adds a run and queues it; a request id that is known gives the run it made.
    * @throws {EngineError} the engine cannot train this.
    * @throws {RequestError} already-exists: the id was used for another configuration; unavailable: closing;
-   * resource-exhausted: too many wait.
+   * resource-exhausted: too many wait, for the GPU or to be planned.
    */
   async start(config: TrainingConfig, options: StartOptions): Promise<Run> {
     const known = this.store.findByRequest(options.requestId, options.requestDigest);
     if (known) return this.get(known.id);
-    await this.engine.check(config);
-    this.assertOpen();
-    if (this.scheduler.queued >= this.maxQueued) {
-      throw new RequestError(
-        "resource-exhausted",
-        `At most ${this.maxQueued} runs wait for the GPU, and as many do: cancel one, or try again later`,
-      );
-    }
+    this.assertQueueTakes();
+    await this.planning.take(() => this.engine.check(config));
+    this.assertQueueTakes();
     const { run, created } = this.store.create({ id: newId(), config, time: this.now(), ...options });
     if (created) {
       this.log.info("run created", { run: run.id, model: config.model.name, dataset: config.dataset });
@@ -156,15 +153,16 @@ export class TrainingRuns {
 
   /**
    * Queues a paused run; one that is queued or running stays so.
-   * @throws {RequestError} not-found; failed-precondition: it has ended, or is on its way to another state.
+   * @throws {RequestError} not-found; failed-precondition: it has ended, or is on its way to another state; unavailable:
+   * closing; resource-exhausted: too many wait.
    */
   resume(id: string): Run {
     const { state } = this.assertUnfinished(id);
-    this.assertOpen();
     if (state === "PAUSING") {
       throw new RequestError("failed-precondition", `Run "runs/${id}" is PAUSING; resume it when it is PAUSED`);
     }
     if (state === "QUEUED" || state === "RUNNING") return this.get(id);
+    this.assertQueueTakes();
     this.runs.move(id, { state: "QUEUED", statusMessage: "Resumed on request" });
     this.scheduler.enqueue(this.get(id));
     return this.get(id);
@@ -216,8 +214,13 @@ export class TrainingRuns {
     await this.feed.close();
   }
 
-  private assertOpen(): void {
+  private assertQueueTakes(): void {
     if (this.closing) throw new RequestError("unavailable", "The server is shutting down");
+    if (this.scheduler.queued < this.maxQueued) return;
+    throw new RequestError(
+      "resource-exhausted",
+      `At most ${this.maxQueued} runs wait for the GPU, and as many do: cancel one, or try again later`,
+    );
   }
 
   private assertUnfinished(id: string): Run {

@@ -6,6 +6,7 @@ import type { Catalog } from "../catalog.ts";
 import { toAdapter, toDataset, toModelDescription, toModelFamily, toTrainingMemory } from "../convert/catalog.ts";
 import { runName } from "../convert/run.ts";
 import { importEvents } from "../import_events.ts";
+import { PlanningTurns } from "../planning_turns.ts";
 import type { TrainingRuns } from "../runs/training_runs.ts";
 import { throttle } from "../throttle.ts";
 import { checkDescribeModel, checkImportDataset } from "../validation/catalog.ts";
@@ -26,13 +27,14 @@ const defaultClasses = 10;
 
 export function createCatalogService(parts: CatalogServiceParts): ServiceImpl<typeof CatalogService> {
   const { catalog, runs, engine, importFolders, progressInterval: interval } = parts;
+  const planning = new PlanningTurns();
   const startTime = performance.now();
   return {
     listModels() {
       return { families: catalog.modelFamilies().map(toModelFamily) };
     },
 
-    async describeModel(request) {
+    async describeModel(request, { signal }) {
       const { model, dataset: name, batchSize, precision, ...asked } = checkDescribeModel(request);
       const dataset = name === undefined ? undefined : await catalog.describeDataset(name);
       const { height, width, channels } = dataset ?? asked.input ?? defaultInput;
@@ -40,7 +42,8 @@ export function createCatalogService(parts: CatalogServiceParts): ServiceImpl<ty
       const description = toModelDescription(catalog.describeModel(model, { height, width, channels }, classes));
       if (batchSize === undefined) return { model: description };
       const size = { height, width, channels, classes, batchSize, precision, images: dataset?.images };
-      return { model: description, trainingMemory: toTrainingMemory(await engine.memory({ model, ...size })) };
+      const memory = await planning.take(() => engine.memory({ model, ...size }), signal);
+      return { model: description, trainingMemory: toTrainingMemory(memory) };
     },
 
     async listDatasets() {
