@@ -1,6 +1,6 @@
 /**
- * Planning holds up the engine: a network of a thousand layers takes seconds, in which no step is trained. So plans take
- * turns, with as much time for other work between two.
+ * Planning a network of a thousand layers takes the engine seconds, in which no step is trained, and describing it holds
+ * up the server. So both take turns, with as much time for other work between two.
  */
 import { RequestError } from "./errors.ts";
 
@@ -19,7 +19,7 @@ export class PlanningTurns {
    * @throws {RequestError} resource-exhausted: too many wait.
    * @throws what `plan` throws; the signal's reason.
    */
-  async take<T>(plan: () => Promise<T>, signal?: AbortSignal): Promise<T> {
+  async take<T>(plan: () => T | Promise<T>, signal?: AbortSignal): Promise<T> {
     if (this.plans >= mostPlans) {
       throw new RequestError(
         "resource-exhausted",

@@ -27,7 +27,7 @@ const defaultClasses = 10;
 
 export function createCatalogService(parts: CatalogServiceParts): ServiceImpl<typeof CatalogService> {
   const { catalog, runs, engine, importFolders, progressInterval: interval } = parts;
-  const planning = new PlanningTurns();
+  const [describing, planning] = [new PlanningTurns(), new PlanningTurns()];
   const startTime = performance.now();
   return {
     listModels() {
@@ -39,7 +39,8 @@ export function createCatalogService(parts: CatalogServiceParts): ServiceImpl<ty
       const dataset = name === undefined ? undefined : await catalog.describeDataset(name);
       const { height, width, channels } = dataset ?? asked.input ?? defaultInput;
       const classes = dataset?.classNames.length ?? asked.classes ?? defaultClasses;
-      const description = toModelDescription(catalog.describeModel(model, { height, width, channels }, classes));
+      const describe = () => toModelDescription(catalog.describeModel(model, { height, width, channels }, classes));
+      const description = await describing.take(describe, signal);
       if (batchSize === undefined) return { model: description };
       const size = { height, width, channels, classes, batchSize, precision, images: dataset?.images };
       const memory = await planning.take(() => engine.memory({ model, ...size }), signal);
