@@ -81,7 +81,6 @@ function checkLabels(
   }
 }
 
-// deno-lint-ignore require-await
 async function* chunksOf(
   { size, pixels, labels }: LabelledArrays,
   signal: AbortSignal,
