@@ -10,8 +10,10 @@ import { hasIdxFiles, openIdx } from "./idx.ts";
 import { isTrainFolder, openImageFolder } from "./image_folder.ts";
 import { isArray, openNpz } from "./npz.ts";
 import { refusePickle, refusePickledFiles } from "./pickle.ts";
+import { splitShards } from "./shards.ts";
 import type { SourceEntry } from "./source_tree.ts";
 import { ofSource, SourceTree } from "./source_tree.ts";
+import { openWebDataset } from "./web_dataset.ts";
 import { findSplitZips, openSplitZips, openZip } from "./zip.ts";
 import { ZipTree } from "./zip_tree.ts";
 
@@ -30,7 +32,8 @@ export interface OpenOptions {
 
 /**
  * Opens a file or folder as what it is found to be: an archive or a folder of CIFAR-10 or CIFAR-100, or a folder of
- * images a class, as it is or in a zip archive, MNIST's idx files, or NumPy's arrays.
+ * images a class, as it is or in a zip archive, MNIST's idx files, NumPy's arrays, or
+ * shards of WebDataset.
  *
  * @throws {DatasetError} `invalid`, saying what would be accepted
  */
@@ -48,6 +51,8 @@ export async function openSource(path: string, options: OpenOptions): Promise<Im
   const size = { ...DEFAULT_SIZE, ...options.size };
   if (top.some(isTrainFolder)) return openImageFolder(tree, size);
   if (hasIdxFiles(top)) return withOwnSize(await openIdx(tree), options.size);
+  const shards = splitShards(top, ".tar");
+  if (shards) return openWebDataset(shards, { size, signal: options.signal });
   const zips = findSplitZips(top);
   if (zips) return openSplitZips(zips, { ...options, size });
   const cifar = await openCifarFolder(tree, tree.root, top);

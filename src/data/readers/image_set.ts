@@ -23,45 +23,81 @@ export interface ImageClass {
   readonly files: readonly ImageFile[];
 }
 
-export interface ImageClasses {
+interface LabelledFile {
+  readonly label: number;
+  readonly file: ImageFile;
+}
+
+export interface ImageSet {
   /** "Image folder": begins messages and the description. */
   readonly title: string;
   readonly size: ImageSize;
-  /** The same names in the same order in both splits. */
-  readonly classes: Readonly<Record<Split, readonly ImageClass[]>>;
+  readonly classNames: readonly string[];
+  /** Files a class. */
+  readonly counts: Readonly<Record<Split, readonly number[]>>;
   /** What was left out before; what cannot be decoded comes on top. */
   readonly skipped: SkippedFiles;
+  /** In the packed order. */
+  batches(split: Split): AsyncIterable<Iterable<LabelledFile>>;
 }
 
 /**
- * The packed order spreads the classes evenly, so that the first N images hold all of them. Files that cannot be
- * decoded are left out and named in the description; a class must keep at least one image in either split.
+ * Files that cannot be decoded are left out and named in the description; a class must keep at least one image in
+ * either split.
  *
- * @throws {DatasetError} where the splits' classes differ, or one has no file
+ * @throws {DatasetError} where there are fewer than two classes, or one has no file
  */
-export function imageClassSource({ title, size, classes, skipped }: ImageClasses): ImageSource {
-  checkSameClasses(classes, title);
-  const classNames = classes.train.map(({ name }) => name);
-  const countOf = (split: Split) => classes[split].reduce((sum, { files }) => sum + files.length, 0);
+export function imageSetSource(set: ImageSet): ImageSource {
+  const { title, size, classNames, counts, skipped } = set;
+  if (classNames.length < 2) throw new DatasetError("invalid", `${title} has one class: at least 2 are needed`);
+  const total = (split: Split) => counts[split].reduce((sum, count) => sum + count, 0);
   // Before hours of decoding; and again afterwards, for what could not be decoded.
-  for (const split of SPLITS) {
-    checkNoClassEmpty(classes[split].map(({ name, files }) => ({ name, count: files.length })), { split, skipped });
-  }
+  for (const split of SPLITS) checkNoClassEmpty(counts[split], set, split);
 
   return {
     size,
     classNames,
-    images: { train: countOf("train"), test: countOf("test") },
+    images: { train: total("train"), test: total("test") },
     // An eighth of the side, as 4 of CIFAR's 32.
     cropPadding: Math.round(Math.min(size.height, size.width) / 8),
     // Photographs may be mirrored; grey images are more often digits, letters or scans.
     horizontalFlip: size.channels === 3,
     skipped,
-    read: (split, signal) => readImages(split, classes[split], { size, signal, skipped }),
-    describe: (counts) =>
+    read: (split, signal) => readImages(set, split, signal),
+    describe: (images) =>
       `${title} of ${formatCount(classNames.length)} classes, scaled to ${formatSize(size)}: ` +
-      `${formatCount(counts.train)} to train, ${formatCount(counts.test)} to test${skipped.sentence("; ")}`,
+      `${formatCount(images.train)} to train, ${formatCount(images.test)} to test${skipped.sentence("; ")}`,
   };
+}
+
+export interface ImageClasses {
+  readonly title: string;
+  readonly size: ImageSize;
+  /** The same names in the same order in both splits. */
+  readonly classes: Readonly<Record<Split, readonly ImageClass[]>>;
+  readonly skipped: SkippedFiles;
+}
+
+/**
+ * Of files that are listed beforehand. The packed order spreads the classes evenly, so that the first N images hold
+ * all of them.
+ *
+ * @throws {DatasetError} also where the splits' classes differ
+ */
+export function imageClassSource({ title, size, classes, skipped }: ImageClasses): ImageSource {
+  checkSameClasses(classes, title);
+  const counts = (split: Split) => classes[split].map(({ files }) => files.length);
+  return imageSetSource({
+    title,
+    size,
+    classNames: classes.train.map(({ name }) => name),
+    counts: { train: counts("train"), test: counts("test") },
+    skipped,
+    // deno-lint-ignore require-await
+    async *batches(split) {
+      yield inOrder(classes[split]);
+    },
+  });
 }
 
 function checkSameClasses(classes: ImageClasses["classes"], title: string): void {
@@ -72,55 +108,44 @@ function checkSameClasses(classes: ImageClasses["classes"], title: string): void
       throw new DatasetError("invalid", `${title} has the class ${JSON.stringify(extra.name)} in ${split} only`);
     }
   }
-  if (classes.train.length < 2) throw new DatasetError("invalid", `${title} has one class: at least 2 are needed`);
 }
 
-function checkNoClassEmpty(
-  classes: readonly { readonly name: string; readonly count: number }[],
-  { split, skipped }: { readonly split: Split; readonly skipped: SkippedFiles },
-): void {
-  const empty = classes.find(({ count }) => count === 0);
-  if (!empty) return;
+function checkNoClassEmpty(counts: readonly number[], { classNames, skipped }: ImageSet, split: Split): void {
+  const empty = counts.indexOf(0);
+  if (empty < 0) return;
   throw new DatasetError(
     "invalid",
-    `Class ${JSON.stringify(empty.name)} has no image to ${split}${skipped.sentence(": ")}`,
+    `Class ${JSON.stringify(classNames[empty])} has no image to ${split}${skipped.sentence(": ")}`,
   );
 }
 
-interface ReadOptions {
-  readonly size: ImageSize;
-  readonly signal: AbortSignal;
-  readonly skipped: SkippedFiles;
-}
-
-async function* readImages(
-  split: Split,
-  classes: readonly ImageClass[],
-  { size, signal, skipped }: ReadOptions,
-): AsyncGenerator<LabelledImages> {
+async function* readImages(set: ImageSet, split: Split, signal: AbortSignal): AsyncGenerator<LabelledImages> {
+  const { size, skipped } = set;
   const bytes = imageBytes(size);
   const chunk = new ImageChunk(Math.max(1, Math.floor(CHUNK_BYTES / bytes)), bytes);
-  const kept = classes.map(() => 0);
-  for await (const { label, file, result } of mapInOrder(inOrder(classes), decode, { concurrency: READ_AHEAD })) {
-    signal.throwIfAborted();
-    if (typeof result === "string") {
-      skipped.add(file.path, result);
-      continue;
+  const kept = set.classNames.map(() => 0);
+  for await (const batch of set.batches(split)) {
+    for await (const { label, file, result } of mapInOrder(batch, decode, { concurrency: READ_AHEAD })) {
+      signal.throwIfAborted();
+      if (typeof result === "string") {
+        skipped.add(file.path, result);
+        continue;
+      }
+      kept[label]++;
+      chunk.add(result, label);
+      if (chunk.isFull) yield chunk.take();
     }
-    kept[label]++;
-    chunk.add(result, label);
-    if (chunk.isFull) yield chunk.take();
   }
   if (!chunk.isEmpty) yield chunk.take();
-  checkNoClassEmpty(classes.map(({ name }, label) => ({ name, count: kept[label] })), { split, skipped });
+  checkNoClassEmpty(kept, set, split);
 
-  async function decode({ label, file }: { label: number; file: ImageFile }) {
+  async function decode({ label, file }: LabelledFile) {
     signal.throwIfAborted();
     return { label, file, result: await decodeFile(file, size) };
   }
 }
 
-function* inOrder(classes: readonly ImageClass[]): Generator<{ label: number; file: ImageFile }> {
+function* inOrder(classes: readonly ImageClass[]): Generator<LabelledFile> {
   const order = balancedOrder(classes.map(({ files }) => files.length));
   for (let i = 0; i < order.classes.length; i++) {
     const label = order.classes[i];

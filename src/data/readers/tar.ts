@@ -11,6 +11,8 @@ export interface TarMember {
   readonly name: string;
   readonly size: number;
   readonly isFile: boolean;
+  /** Where the content begins, in bytes of the input. */
+  readonly offset: number;
   /** The content, to be read before the next member is asked for; what is not read is skipped. */
   readonly content: AsyncIterable<Uint8Array>;
 }
@@ -44,7 +46,7 @@ export async function* readTar(input: AsyncIterable<Uint8Array>): AsyncGenerator
       }
     };
     // Types: "0" and the old zero byte are files, "7" is a contiguous one.
-    yield { name, size, isFile: ["0", "\0", "7"].includes(header.type), content: content() };
+    yield { name, size, isFile: ["0", "\0", "7"].includes(header.type), offset: bytes.position, content: content() };
     await bytes.skip(left + padding(size));
   }
 }
@@ -135,9 +137,15 @@ async function readExtension(bytes: ByteReader, size: number): Promise<Uint8Arra
 class ByteReader implements AsyncDisposable {
   readonly #input: AsyncIterator<Uint8Array>;
   #rest: Uint8Array = new Uint8Array();
+  #position = 0;
 
   constructor(input: AsyncIterable<Uint8Array>) {
     this.#input = input[Symbol.asyncIterator]();
+  }
+
+  /** Bytes taken so far. */
+  get position(): number {
+    return this.#position;
   }
 
   /** At least one byte and at most so many: what lies ready, else the next chunk. */
@@ -149,6 +157,7 @@ class ByteReader implements AsyncDisposable {
     }
     const taken = this.#rest.subarray(0, limit);
     this.#rest = this.#rest.subarray(taken.length);
+    this.#position += taken.length;
     return taken;
   }
 
