@@ -9,6 +9,7 @@ import { readStart } from "./file_start.ts";
 import { hasIdxFiles, openIdx } from "./idx.ts";
 import { isTrainFolder, openImageFolder } from "./image_folder.ts";
 import { isArray, openNpz } from "./npz.ts";
+import { openParquet } from "./parquet.ts";
 import { refusePickle, refusePickledFiles } from "./pickle.ts";
 import { splitShards } from "./shards.ts";
 import type { SourceEntry } from "./source_tree.ts";
@@ -32,8 +33,8 @@ export interface OpenOptions {
 
 /**
  * Opens a file or folder as what it is found to be: an archive or a folder of CIFAR-10 or CIFAR-100, or a folder of
- * images a class, as it is or in a zip archive, MNIST's idx files, NumPy's arrays, or
- * shards of WebDataset.
+ * images a class, as it is or in a zip archive, MNIST's idx files, NumPy's arrays,
+ * shards of WebDataset, or Parquet files.
  *
  * @throws {DatasetError} `invalid`, saying what would be accepted
  */
@@ -53,6 +54,8 @@ export async function openSource(path: string, options: OpenOptions): Promise<Im
   if (hasIdxFiles(top)) return withOwnSize(await openIdx(tree), options.size);
   const shards = splitShards(top, ".tar");
   if (shards) return openWebDataset(shards, { size, signal: options.signal });
+  const tables = splitShards(top, ".parquet");
+  if (tables) return openParquet(tables, { size, signal: options.signal });
   const zips = findSplitZips(top);
   if (zips) return openSplitZips(zips, { ...options, size });
   const cifar = await openCifarFolder(tree, tree.root, top);
