@@ -44,6 +44,16 @@ export interface SkippedFile {
   readonly reason: string;
 }
 
+/** What an import took and what it left out. */
+export interface ImportReport {
+  /** Images a class, in the order of the class names. */
+  readonly classCounts: Readonly<Record<Split, readonly number[]>>;
+  /** Of the packed pixels and labels. */
+  readonly packedBytes: number;
+  /** Files left out in all, and the first of them. */
+  readonly skipped: { readonly count: number; readonly files: readonly SkippedFile[] };
+}
+
 /** What a reader has found: the facts known beforehand, and the images one chunk after another. */
 export interface ImageSource {
   readonly size: ImageSize;

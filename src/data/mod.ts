@@ -2,7 +2,7 @@
  * Data sets and images: what there is to train on, as packed `u8` pixels, and how a PNG, JPEG or WebP file becomes such
  * pixels.
  */
-export type { DatasetDescription, ImageSize, LabelledImages, Split } from "./dataset.ts";
+export type { DatasetDescription, ImageSize, ImportReport, LabelledImages, SkippedFile, Split } from "./dataset.ts";
 export { DatasetError, type DatasetErrorKind, ImageError, UnknownDatasetError } from "./errors.ts";
 export { decodeImage } from "./images/decode.ts";
 export { encodePng } from "./images/encode.ts";

@@ -2,9 +2,10 @@ import { join } from "node:path";
 import { packDataset } from "./cache/packed_writer.ts";
 import { PackedDataset } from "./cache/packed_reader.ts";
 import { removeAbandonedStaging, StagingFolder } from "./cache/staging.ts";
-import type { DatasetDescription, ImageSize, ImageSource, LabelledImages, Split } from "./dataset.ts";
+import type { DatasetDescription, ImageSize, ImageSource, ImportReport, LabelledImages, Split } from "./dataset.ts";
 import { asStorageError, DatasetError, isNotFound, UnknownDatasetError } from "./errors.ts";
 import { targetSizeProblem } from "./images/limits.ts";
+import { verifyChecksum } from "./readers/checksum.ts";
 import { openSource } from "./readers/detect.ts";
 import { MNIST_ORIGIN, openMnist } from "./readers/mnist.ts";
 
@@ -27,6 +28,10 @@ export interface ImportOptions {
   readonly channels?: number;
   /** Aborted: the import stops, leaves nothing behind and throws the signal's reason. */
   readonly signal?: AbortSignal;
+  /** Hexadecimal; a file with another checksum is refused. Not for folders. */
+  readonly sha256?: string;
+  /** Told once, before the import ends well. */
+  onReport?(report: ImportReport): void;
   /** Images done and in all. */
   onProgress?(done: number, total: number): void;
 }
@@ -110,13 +115,20 @@ export class DatasetRegistry {
     await using staging = await StagingFolder.create(this.#root, name);
     const scratch = join(staging.path, "unpacked");
     await inStorage(name, () => Deno.mkdir(scratch));
+    if (options.sha256 !== undefined) await verifyChecksum(source, options.sha256, signal);
     using resources = new DisposableStack();
     const images = await openSource(source, { size, scratch, resources, signal });
     const { onProgress } = options;
-    const description = await packDataset(images, staging.path, { name, origin: ORIGIN, signal, onProgress });
+    const { description, report } = await packDataset(images, staging.path, {
+      name,
+      origin: ORIGIN,
+      signal,
+      onProgress,
+    });
     await inStorage(name, () => Deno.remove(scratch, { recursive: true }));
     signal.throwIfAborted();
     if (!(await staging.publish({ replace: false }))) throw nameTaken(name);
+    options.onReport?.(report);
     return description;
   }
 

@@ -1,5 +1,5 @@
 /** What there is to train and to train on, as the services see it; tests give their own. */
-import { type DatasetDescription, DatasetRegistry, type ImageSize } from "../data/mod.ts";
+import { type DatasetDescription, DatasetRegistry, type ImageSize, type ImportReport } from "../data/mod.ts";
 import {
   describeModel,
   type ModelDescription,
@@ -11,7 +11,10 @@ import {
 export interface ImportOptions {
   /** What an image folder is scaled to; undefined: the reader's choice. */
   readonly image?: ImageSize;
+  /** What the file's checksum must be; undefined: it is not looked at. */
+  readonly sha256?: string;
   readonly signal: AbortSignal;
+  onReport(report: ImportReport): void;
   onProgress(done: number, total: number): void;
 }
 

@@ -1,9 +1,10 @@
 /** An import as a stream. */
-import type { DatasetDescription, ImageSize } from "../data/mod.ts";
+import type { DatasetDescription, ImageSize, ImportReport } from "../data/mod.ts";
 import type { Catalog } from "./catalog.ts";
 
 export type ImportEvent =
   | { readonly kind: "progress"; readonly done: number; readonly total: number }
+  | { readonly kind: "report"; readonly report: ImportReport; readonly classNames: readonly string[] }
   | { readonly kind: "dataset"; readonly dataset: DatasetDescription };
 
 export interface ImportSource {
@@ -11,20 +12,26 @@ export interface ImportSource {
   /** A path that the server may read. */
   readonly source: string;
   readonly image?: ImageSize;
+  readonly sha256?: string;
   readonly signal: AbortSignal;
 }
 
 /**
- * The newest progress whenever it is asked for, then the data set. Leaving it ends the import.
+ * The newest progress whenever it is asked for, then the report and the data set. Leaving it ends the import.
  * @throws {DatasetError}
  */
 export async function* importEvents(catalog: Catalog, options: ImportSource): AsyncGenerator<ImportEvent> {
-  const { name, source, image } = options;
+  const { name, source, image, sha256 } = options;
   const left = new AbortController();
   let newest: ImportEvent | undefined;
+  let report: ImportReport | undefined;
   let news = Promise.withResolvers<void>();
   const imported = catalog.importDataset(name, source, {
     image,
+    sha256,
+    onReport: (told) => {
+      report = told;
+    },
     signal: AbortSignal.any([options.signal, left.signal]),
     onProgress(done, total) {
       newest = { kind: "progress", done, total };
@@ -42,7 +49,9 @@ export async function* importEvents(catalog: Catalog, options: ImportSource): As
       news = Promise.withResolvers();
       if (newest && !ended) yield newest;
     }
-    yield { kind: "dataset", dataset: await imported };
+    const dataset = await imported;
+    if (report) yield { kind: "report", report, classNames: dataset.classNames };
+    yield { kind: "dataset", dataset };
   } finally {
     left.abort();
   }

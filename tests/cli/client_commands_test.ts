@@ -393,7 +393,13 @@ Deno.test("datasets lists, describes and imports", async () => {
     const [elsewhere] = jsonLines(await run("datasets import pets no/such/folder --json"));
     assertEquals(elsewhere.description, "no/such/folder");
     assertStringIncludes(outcome.stderr, "50% imported 10/20\n");
+    const report = jsonLines(outcome)[1];
+    assertEquals(report.classes, [{ name: "cat", train_images: 6, test_images: 4 }]);
+    const text = (await run("datasets import pets --from tests")).stdout;
+    assertMatch(text, /^cat +6 +4$/m);
+    assertStringIncludes(text, "1.0 kB packed, 1 files left out\n  train/cat/a.txt: not an image\n");
     assertEquals((await run("datasets import pets")).code, 2);
+    assertEquals((await run("datasets import pets tests --from tests")).code, 2);
   });
 });
 

@@ -222,6 +222,13 @@ export async function startFakeServer(overrides: Overrides = {}): Promise<FakeSe
     }),
     async *importDataset({ name, path }) {
       yield { kind: { case: "progress", value: { imagesDone: 10, imagesTotal: 20 } } };
+      const report = {
+        classes: [{ name: "cat", trainImages: 6, testImages: 4 }],
+        packedBytes: 1000n,
+        skippedFiles: 1,
+        skipped: [{ path: "train/cat/a.txt", reason: "not an image" }],
+      };
+      yield { kind: { case: "report", value: report } };
       yield { kind: { case: "dataset", value: { name, description: path, trainImages: 10, testImages: 10 } } };
     },
     getServerInfo: () => ({ version: "0.1.0" }),

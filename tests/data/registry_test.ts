@@ -1,7 +1,8 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import { DatasetError, DatasetRegistry, UnknownDatasetError } from "../../src/data/mod.ts";
+import { DatasetError, DatasetRegistry, type ImportReport, UnknownDatasetError } from "../../src/data/mod.ts";
 import { asStorageError } from "../../src/data/errors.ts";
-import { fileNames, png, TemporaryFolder, writeImageFolder } from "./fixtures.ts";
+import { fileNames, png, sha256, TemporaryFolder, writeImageFolder } from "./fixtures.ts";
+import { zip } from "./zip_fixture.ts";
 
 const SIZE = { height: 4, width: 4, channels: 3 } as const;
 
@@ -91,6 +92,49 @@ Deno.test("import() refuses sizes that are none and sources that are not there",
   const missing = folder.join("nowhere");
   const error = await assertRejects(() => registry.import("pets", missing), DatasetError);
   assertEquals([error.kind, error.message], ["invalid", `Cannot read ${missing}: it does not exist`]);
+});
+
+Deno.test("import() reports classes, bytes and every file left out", async () => {
+  await using folder = await TemporaryFolder.create();
+  const source = await writeImageFolder(folder, "source");
+  await folder.write("source/train/cat/notes.txt", "hello");
+  await folder.write("source/test/dog/cut.png", (await png({ width: 4, height: 4 }, "red")).subarray(0, 50));
+  const reports: ImportReport[] = [];
+  const options = { ...SIZE, onReport: (report: ImportReport) => void reports.push(report) };
+  await new DatasetRegistry(folder.join("data")).import("pets", source, options);
+  assertEquals(reports, [{
+    classCounts: { train: [3, 3], test: [1, 1] },
+    packedBytes: 8 * (48 + 4),
+    skipped: reports[0].skipped,
+  }]);
+  assertEquals(reports[0].skipped.count, 2);
+  assertEquals(reports[0].skipped.files, [
+    { path: "train/cat/notes.txt", reason: "not named .jpg, .jpeg, .png or .webp" },
+    { path: "test/dog/cut.png", reason: "is truncated: the file ends before the image does" },
+  ]);
+});
+
+Deno.test("import() compares a file's SHA-256 first", async () => {
+  await using folder = await TemporaryFolder.create();
+  const image = await png({ width: 4, height: 4 }, "red");
+  const members = ["train/a", "train/b", "test/a", "test/b"].map((at) => ({ name: `${at}/0.png`, content: image }));
+  const archive = zip(...members);
+  const path = await folder.write("pets.zip", archive);
+  const registry = new DatasetRegistry(folder.join("data"));
+  const found = await sha256(archive);
+  const wrong = "0".repeat(64);
+  for (
+    const [source, checksum, message] of [
+      [path, wrong, `Cannot import pets.zip: its SHA-256 is ${found}, not ${wrong}`],
+      [path, "abc", 'Cannot import pets.zip: the SHA-256 "abc" is none: must be 64 hexadecimal digits'],
+      [folder.path, wrong, "a SHA-256 was given, but only a file has one"],
+    ]
+  ) {
+    await assertRejects(() => registry.import("pets", source, { ...SIZE, sha256: checksum }), DatasetError, message);
+    assertEquals(await fileNames(folder.join("data", "datasets")), []);
+  }
+  const { images } = await registry.import("pets", path, { ...SIZE, sha256: found.toUpperCase() });
+  assertEquals(images, { train: 2, test: 2 });
 });
 
 Deno.test("import() stops when its signal is aborted and leaves nothing", async () => {

@@ -1,13 +1,14 @@
 /** `datasets` lists, describes and imports data sets. */
 import { resolve } from "node:path";
-import { type Dataset, DatasetSchema } from "../../gen/mod.ts";
+import { type Dataset, DatasetSchema, type ImportReport, ImportReportSchema } from "../../gen/mod.ts";
 import { defineClientCommand, defineGroup } from "../command.ts";
-import { CommandError } from "../errors.ts";
-import { formatCount, formatShape } from "../format.ts";
+import { CommandError, UsageError } from "../errors.ts";
+import { formatBytes, formatCount, formatShape } from "../format.ts";
 import { optional } from "../options.ts";
+import type { Output } from "../output.ts";
 import { messageToJson } from "../proto_json.ts";
 import { formatFields, formatTable } from "../table.ts";
-import { imageSize } from "../values.ts";
+import { imageSize, text } from "../values.ts";
 
 const listCommand = defineClientCommand({
   name: "list",
@@ -60,19 +61,31 @@ const describeCommand = defineClientCommand({
 const importCommand = defineClientCommand({
   name: "import",
   summary:
-    "Registers a CIFAR archive or folder, or a folder SPLIT/CLASS/*.png|jpg, that lies where the server can read",
-  options: { image: optional(imageSize(), "What images of a folder are scaled to (default: 32x32x3)") },
-  positionals: { placeholder: "NAME PATH", minimum: 2, maximum: 2 },
-  async run({ values, positionals: [name, path] }, { connection, output }) {
-    const request = { name, path: await serverPath(path), image: values.image };
+    "Registers a folder SPLIT/CLASS/*.jpg|png|webp or a zip of it, CIFAR, idx, npz, WebDataset or Parquet files, where " +
+    "the server can read",
+  options: {
+    from: optional(text("PATH"), "Another way to say PATH"),
+    image: optional(imageSize(), "What image files are scaled to (default: 32x32x3)"),
+    sha256: optional(text("HEX"), "The checksum that the file must have"),
+  },
+  positionals: { placeholder: "NAME [PATH]", minimum: 1, maximum: 2 },
+  async run({ values, positionals: [name, given] }, { connection, output }) {
+    const path = given ?? values.from;
+    if (path === undefined || (given !== undefined && values.from !== undefined)) {
+      throw new UsageError("datasets import needs one path: datasets import NAME PATH");
+    }
+    const request = { name, path: await serverPath(path), image: values.image, sha256: values.sha256 };
+    let report: ImportReport | undefined;
     for await (const { kind } of connection.catalog.importDataset(request)) {
       if (kind.case === "progress") {
         const { imagesDone, imagesTotal } = kind.value;
         output.progress.update({ done: imagesDone, total: imagesTotal, text: `imported ${imagesDone}/${imagesTotal}` });
       }
+      if (kind.case === "report") report = kind.value;
       if (kind.case === "dataset") {
         output.object(messageToJson(DatasetSchema, kind.value));
         output.lines(...formatFields(datasetFields(kind.value)));
+        if (report) showReport(report, output);
         return 0;
       }
     }
@@ -85,6 +98,25 @@ export const datasetsCommand = defineGroup("datasets", "Lists, describes and imp
   describeCommand,
   importCommand,
 ]);
+
+/** Files left out that are named at a terminal; --json has more. */
+const SKIPPED_SHOWN = 50;
+
+function showReport(report: ImportReport, output: Output): void {
+  output.object(messageToJson(ImportReportSchema, report));
+  output.lines(
+    "",
+    ...formatTable(
+      [{ title: "CLASS" }, { title: "TRAIN", align: "right" }, { title: "TEST", align: "right" }],
+      report.classes.map((row) => [row.name, formatCount(row.trainImages), formatCount(row.testImages)]),
+    ),
+    "",
+    `${formatBytes(report.packedBytes)} packed, ${formatCount(report.skippedFiles)} files left out`,
+    ...report.skipped.slice(0, SKIPPED_SHOWN).map(({ path, reason }) => `  ${path}: ${reason}`),
+  );
+  const more = report.skippedFiles - SKIPPED_SHOWN;
+  if (more > 0) output.lines(`  and ${formatCount(more)} more`);
+}
 
 /** What is here is named in full, for the server stands elsewhere; what isn't may be in the server's data folder. */
 async function serverPath(path: string): Promise<string> {

@@ -1,7 +1,8 @@
 import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { ChannelStatistics } from "../channel_statistics.ts";
-import type { DatasetDescription, ImageSource, Split } from "../dataset.ts";
+import type { DatasetDescription, ImageSource, ImportReport, Split } from "../dataset.ts";
+import { SPLITS } from "../dataset.ts";
 import { asStorageError, DatasetError } from "../errors.ts";
 import type { FileRecord, SplitFiles } from "./manifest.ts";
 import { formatManifest, MANIFEST_FILE } from "./manifest.ts";
@@ -36,13 +37,14 @@ export async function packDataset(
   source: ImageSource,
   folder: string,
   options: PackOptions,
-): Promise<DatasetDescription> {
+): Promise<{ readonly description: DatasetDescription; readonly report: ImportReport }> {
   assertLittleEndian();
   const { size, classNames, cropPadding, horizontalFlip } = source;
   const task = `Cannot write data set "${options.name}"`;
   const total = source.images.train + source.images.test;
   const statistics = new ChannelStatistics(size.channels);
   const images: Record<Split, number> = { train: 0, test: 0 };
+  const classCounts = { train: classNames.map(() => 0), test: classNames.map(() => 0) };
 
   async function packSplit(split: Split): Promise<SplitFiles> {
     using pixels = await PackedFile.create(join(folder, splitFileName(split, "pixels")), task);
@@ -53,6 +55,7 @@ export async function packDataset(
       await pixels.write(chunk.pixels);
       await labels.write(new Uint8Array(chunk.labels.buffer, chunk.labels.byteOffset, chunk.labels.byteLength));
       images[split] += chunk.count;
+      for (const label of chunk.labels) classCounts[split][label]++;
       options.onProgress?.(images.train + images.test, total);
     }
     return { pixels: await pixels.finish(), labels: await labels.finish() };
@@ -76,7 +79,9 @@ export async function packDataset(
   using manifest = await PackedFile.create(join(folder, MANIFEST_FILE), task);
   await manifest.write(new TextEncoder().encode(formatManifest({ origin: options.origin, description, files })));
   await manifest.finish();
-  return description;
+  const packedBytes = SPLITS.reduce((sum, split) => sum + files[split].pixels.bytes + files[split].labels.bytes, 0);
+  const skipped = source.skipped ?? { count: 0, files: [] };
+  return { description, report: { classCounts, packedBytes, skipped } };
 }
 
 /** A file being written, with its length and checksum so far. */

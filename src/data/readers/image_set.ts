@@ -93,7 +93,6 @@ export function imageClassSource({ title, size, classes, skipped }: ImageClasses
     classNames: classes.train.map(({ name }) => name),
     counts: { train: counts("train"), test: counts("test") },
     skipped,
-    // deno-lint-ignore require-await
     async *batches(split) {
       yield inOrder(classes[split]);
     },

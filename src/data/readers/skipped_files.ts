@@ -3,7 +3,9 @@ import { formatCount, type SkippedFile } from "../dataset.ts";
 /** Files named in a sentence. */
 const EXAMPLES = 5;
 /** Files remembered; a folder of a million others must not fill the memory. */
-const REMEMBERED = 10_000;
+const REMEMBERED = 1_000;
+/** Characters of a path that are kept: an archive may have names of 64 KiB. */
+const MAX_PATH = 300;
 
 /** Files of a source that do not become images. All are counted, the first ones remembered. */
 export class SkippedFiles {
@@ -21,7 +23,7 @@ export class SkippedFiles {
 
   add(path: string, reason: string): void {
     this.#count++;
-    if (this.#files.length < REMEMBERED) this.#files.push({ path, reason });
+    if (this.#files.length < REMEMBERED) this.#files.push({ path: path.slice(0, MAX_PATH), reason });
   }
 
   /** Names the first few; empty where nothing was left out. */

@@ -86,11 +86,9 @@ export class ZipTree implements FileTree<ZipEntry>, Disposable {
     checkRatio(title, bytes, archive.fileSize);
   }
 
-  // deno-lint-ignore require-await
-  async list(folder: ZipEntry = this.#top()): Promise<ZipEntry[]> {
-    return childrenOf(folder).filter(({ name }) => !name.startsWith(".")).sort((a, b) =>
-      compareCodePoints(a.name, b.name)
-    );
+  list(folder: ZipEntry = this.#top()): Promise<ZipEntry[]> {
+    const visible = childrenOf(folder).filter(({ name }) => !name.startsWith("."));
+    return Promise.resolve(visible.sort((a, b) => compareCodePoints(a.name, b.name)));
   }
 
   async read(file: ZipEntry, limit: number): Promise<Uint8Array | string> {

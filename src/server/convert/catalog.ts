@@ -4,6 +4,7 @@ import type { DatasetDescription } from "../../data/mod.ts";
 import type { AdapterInfo, TrainingMemory } from "../../engine/mod.ts";
 import type * as proto from "../../gen/mod.ts";
 import type { ModelDescription, ModelFamily } from "../../models/mod.ts";
+import type { ImportEvent } from "../import_events.ts";
 
 export function toModelFamily(family: ModelFamily): MessageInitShape<typeof proto.ModelFamilySchema> {
   const { pattern, description, scheme, examples } = family;
@@ -52,6 +53,23 @@ export function toDataset(dataset: DatasetDescription): MessageInitShape<typeof 
     cropPadding,
     horizontalFlip,
   };
+}
+
+export function toImportResponse(event: ImportEvent): MessageInitShape<typeof proto.ImportDatasetResponseSchema> {
+  switch (event.kind) {
+    case "progress":
+      return { kind: { case: "progress", value: { imagesDone: event.done, imagesTotal: event.total } } };
+    case "dataset":
+      return { kind: { case: "dataset", value: toDataset(event.dataset) } };
+    case "report": {
+      const { classCounts, packedBytes, skipped } = event.report;
+      const classes = event.classNames.map((name, i) => (
+        { name, trainImages: classCounts.train[i], testImages: classCounts.test[i] }
+      ));
+      const skippedFiles = { skippedFiles: skipped.count, skipped: skipped.files.map((file) => ({ ...file })) };
+      return { kind: { case: "report", value: { classes, packedBytes: BigInt(packedBytes), ...skippedFiles } } };
+    }
+  }
 }
 
 export function toAdapter(adapter: AdapterInfo): MessageInitShape<typeof proto.AdapterSchema> {

@@ -3,7 +3,14 @@ import type { Engine } from "../../engine/mod.ts";
 import type { CatalogService } from "../../gen/mod.ts";
 import { resolveImport } from "../allowed_paths.ts";
 import type { Catalog } from "../catalog.ts";
-import { toAdapter, toDataset, toModelDescription, toModelFamily, toTrainingMemory } from "../convert/catalog.ts";
+import {
+  toAdapter,
+  toDataset,
+  toImportResponse,
+  toModelDescription,
+  toModelFamily,
+  toTrainingMemory,
+} from "../convert/catalog.ts";
 import { runName } from "../convert/run.ts";
 import { importEvents } from "../import_events.ts";
 import { PlanningTurns } from "../planning_turns.ts";
@@ -52,14 +59,12 @@ export function createCatalogService(parts: CatalogServiceParts): ServiceImpl<ty
     },
 
     async *importDataset(request, { signal }) {
-      const { name, path, image } = checkImportDataset(request);
+      const { name, path, image, sha256 } = checkImportDataset(request);
       const source = await resolveImport(path, importFolders);
-      const events = importEvents(catalog, { name, source, image, signal });
+      const events = importEvents(catalog, { name, source, image, sha256, signal });
       const bounded = throttle(events, { interval, isDroppable: ({ kind }) => kind === "progress" });
       for await (const event of bounded) {
-        yield event.kind === "progress"
-          ? { kind: { case: "progress", value: { imagesDone: event.done, imagesTotal: event.total } } }
-          : { kind: { case: "dataset", value: toDataset(event.dataset) } };
+        yield toImportResponse(event);
       }
     },
 

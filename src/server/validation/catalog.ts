@@ -43,6 +43,8 @@ export interface ImportOrder {
   readonly path: string;
   /** Undefined: the reader's choice. */
   readonly image?: ImageSize;
+  /** 64 hexadecimal digits. Undefined: not looked at. */
+  readonly sha256?: string;
 }
 
 /** @throws {InvalidFieldError} */
@@ -51,5 +53,11 @@ export function checkImportDataset(request: ImportDatasetRequest): ImportOrder {
     name: checkName("name", request.name),
     path: checkText("path", request.path, { min: 1, max: 4096 }),
     image: request.image && checkImageSize("image", request.image),
+    sha256: request.sha256 === "" ? undefined : checkSha256(request.sha256),
   };
+}
+
+function checkSha256(value: string): string {
+  if (/^[0-9a-f]{64}$/i.test(value)) return value;
+  throw new InvalidFieldError("sha256", value.slice(0, 80), "64 hexadecimal digits");
 }

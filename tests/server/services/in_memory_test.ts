@@ -258,6 +258,11 @@ Deno.test("ImportDataset tells its progress, then the data set", async () => {
   });
   const kinds = (await Array.fromAsync(call)).map(({ kind }) => kind);
   assertEquals([kinds[0].case, kinds.at(-1)?.case], ["progress", "dataset"]);
+  const report = kinds.at(-2);
+  assert(report?.case === "report");
+  assertEquals([report.value.packedBytes, report.value.skippedFiles], [100n, 1]);
+  assertEquals(report.value.skipped.map(({ path, reason }) => [path, reason]), [["train/0/a.txt", "not an image"]]);
+  assertEquals([report.value.classes[0].trainImages, report.value.classes[0].testImages], [6, 2]);
   const [{ source, options }] = fixture.catalog.imports;
   assertEquals([source, options.image], [join(fixture.dataDir, "incoming"), { height: 8, width: 8, channels: 3 }]);
 });

@@ -16,7 +16,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file multistep/v1/catalog_service.proto.
  */
 export const file_multistep_v1_catalog_service: GenFile = /*@__PURE__*/
-  fileDesc("CiJtdWx0aXN0ZXAvdjEvY2F0YWxvZ19zZXJ2aWNlLnByb3RvEgxtdWx0aXN0ZXAudjEiEwoRTGlzdE1vZGVsc1JlcXVlc3QiQQoSTGlzdE1vZGVsc1Jlc3BvbnNlEisKCGZhbWlsaWVzGAEgAygLMhkubXVsdGlzdGVwLnYxLk1vZGVsRmFtaWx5Iu4BChREZXNjcmliZU1vZGVsUmVxdWVzdBImCgVtb2RlbBgBIAEoCzIXLm11bHRpc3RlcC52MS5Nb2RlbFNwZWMSJwoFaW5wdXQYAiABKAsyGC5tdWx0aXN0ZXAudjEuSW1hZ2VTaGFwZRIUCgdjbGFzc2VzGAMgASgNSACIAQESDwoHZGF0YXNldBgEIAEoCRIXCgpiYXRjaF9zaXplGAUgASgNSAGIAQESKgoJcHJlY2lzaW9uGAYgASgOMhcubXVsdGlzdGVwLnYxLlByZWNpc2lvbkIKCghfY2xhc3Nlc0INCgtfYmF0Y2hfc2l6ZSJ9ChVEZXNjcmliZU1vZGVsUmVzcG9uc2USLQoFbW9kZWwYASABKAsyHi5tdWx0aXN0ZXAudjEuTW9kZWxEZXNjcmlwdGlvbhI1Cg90cmFpbmluZ19tZW1vcnkYAiABKAsyHC5tdWx0aXN0ZXAudjEuVHJhaW5pbmdNZW1vcnkicQoOVHJhaW5pbmdNZW1vcnkSEwoLdG90YWxfYnl0ZXMYASABKAQSFwoPcGFyYW1ldGVyX2J5dGVzGAIgASgEEhgKEGFjdGl2YXRpb25fYnl0ZXMYAyABKAQSFwoPd29ya3NwYWNlX2J5dGVzGAQgASgEIhUKE0xpc3REYXRhc2V0c1JlcXVlc3QiPwoUTGlzdERhdGFzZXRzUmVzcG9uc2USJwoIZGF0YXNldHMYASADKAsyFS5tdWx0aXN0ZXAudjEuRGF0YXNldCJbChRJbXBvcnREYXRhc2V0UmVxdWVzdBIMCgRuYW1lGAEgASgJEgwKBHBhdGgYAiABKAkSJwoFaW1hZ2UYAyABKAsyGC5tdWx0aXN0ZXAudjEuSW1hZ2VTaGFwZSJ7ChVJbXBvcnREYXRhc2V0UmVzcG9uc2USMAoIcHJvZ3Jlc3MYASABKAsyHC5tdWx0aXN0ZXAudjEuSW1wb3J0UHJvZ3Jlc3NIABIoCgdkYXRhc2V0GAIgASgLMhUubXVsdGlzdGVwLnYxLkRhdGFzZXRIAEIGCgRraW5kIjsKDkltcG9ydFByb2dyZXNzEhMKC2ltYWdlc19kb25lGAEgASgNEhQKDGltYWdlc190b3RhbBgCIAEoDSIWChRHZXRTZXJ2ZXJJbmZvUmVxdWVzdCKnAQoVR2V0U2VydmVySW5mb1Jlc3BvbnNlEg8KB3ZlcnNpb24YASABKAkSFAoMZGVub192ZXJzaW9uGAIgASgJEiYKB2FkYXB0ZXIYAyABKAsyFS5tdWx0aXN0ZXAudjEuQWRhcHRlchIWCg51cHRpbWVfc2Vjb25kcxgEIAEoARITCgtxdWV1ZWRfcnVucxgFIAEoDRISCgphY3RpdmVfcnVuGAYgASgJItoBCgdBZGFwdGVyEg4KBnZlbmRvchgBIAEoCRIUCgxhcmNoaXRlY3R1cmUYAiABKAkSDgoGZGV2aWNlGAMgASgJEhMKC2Rlc2NyaXB0aW9uGAQgASgJEhAKCHNvZnR3YXJlGAUgASgIEhAKCGZlYXR1cmVzGAYgAygJEjEKBmxpbWl0cxgHIAMoCzIhLm11bHRpc3RlcC52MS5BZGFwdGVyLkxpbWl0c0VudHJ5Gi0KC0xpbWl0c0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoBDoCOAEyyAMKDkNhdGFsb2dTZXJ2aWNlEk8KCkxpc3RNb2RlbHMSHy5tdWx0aXN0ZXAudjEuTGlzdE1vZGVsc1JlcXVlc3QaIC5tdWx0aXN0ZXAudjEuTGlzdE1vZGVsc1Jlc3BvbnNlElgKDURlc2NyaWJlTW9kZWwSIi5tdWx0aXN0ZXAudjEuRGVzY3JpYmVNb2RlbFJlcXVlc3QaIy5tdWx0aXN0ZXAudjEuRGVzY3JpYmVNb2RlbFJlc3BvbnNlElUKDExpc3REYXRhc2V0cxIhLm11bHRpc3RlcC52MS5MaXN0RGF0YXNldHNSZXF1ZXN0GiIubXVsdGlzdGVwLnYxLkxpc3REYXRhc2V0c1Jlc3BvbnNlEloKDUltcG9ydERhdGFzZXQSIi5tdWx0aXN0ZXAudjEuSW1wb3J0RGF0YXNldFJlcXVlc3QaIy5tdWx0aXN0ZXAudjEuSW1wb3J0RGF0YXNldFJlc3BvbnNlMAESWAoNR2V0U2VydmVySW5mbxIiLm11bHRpc3RlcC52MS5HZXRTZXJ2ZXJJbmZvUmVxdWVzdBojLm11bHRpc3RlcC52MS5HZXRTZXJ2ZXJJbmZvUmVzcG9uc2ViBnByb3RvMw", [file_multistep_v1_dataset, file_multistep_v1_model, file_multistep_v1_training_config]);
+  fileDesc("CiJtdWx0aXN0ZXAvdjEvY2F0YWxvZ19zZXJ2aWNlLnByb3RvEgxtdWx0aXN0ZXAudjEiEwoRTGlzdE1vZGVsc1JlcXVlc3QiQQoSTGlzdE1vZGVsc1Jlc3BvbnNlEisKCGZhbWlsaWVzGAEgAygLMhkubXVsdGlzdGVwLnYxLk1vZGVsRmFtaWx5Iu4BChREZXNjcmliZU1vZGVsUmVxdWVzdBImCgVtb2RlbBgBIAEoCzIXLm11bHRpc3RlcC52MS5Nb2RlbFNwZWMSJwoFaW5wdXQYAiABKAsyGC5tdWx0aXN0ZXAudjEuSW1hZ2VTaGFwZRIUCgdjbGFzc2VzGAMgASgNSACIAQESDwoHZGF0YXNldBgEIAEoCRIXCgpiYXRjaF9zaXplGAUgASgNSAGIAQESKgoJcHJlY2lzaW9uGAYgASgOMhcubXVsdGlzdGVwLnYxLlByZWNpc2lvbkIKCghfY2xhc3Nlc0INCgtfYmF0Y2hfc2l6ZSJ9ChVEZXNjcmliZU1vZGVsUmVzcG9uc2USLQoFbW9kZWwYASABKAsyHi5tdWx0aXN0ZXAudjEuTW9kZWxEZXNjcmlwdGlvbhI1Cg90cmFpbmluZ19tZW1vcnkYAiABKAsyHC5tdWx0aXN0ZXAudjEuVHJhaW5pbmdNZW1vcnkicQoOVHJhaW5pbmdNZW1vcnkSEwoLdG90YWxfYnl0ZXMYASABKAQSFwoPcGFyYW1ldGVyX2J5dGVzGAIgASgEEhgKEGFjdGl2YXRpb25fYnl0ZXMYAyABKAQSFwoPd29ya3NwYWNlX2J5dGVzGAQgASgEIhUKE0xpc3REYXRhc2V0c1JlcXVlc3QiPwoUTGlzdERhdGFzZXRzUmVzcG9uc2USJwoIZGF0YXNldHMYASADKAsyFS5tdWx0aXN0ZXAudjEuRGF0YXNldCJrChRJbXBvcnREYXRhc2V0UmVxdWVzdBIMCgRuYW1lGAEgASgJEgwKBHBhdGgYAiABKAkSJwoFaW1hZ2UYAyABKAsyGC5tdWx0aXN0ZXAudjEuSW1hZ2VTaGFwZRIOCgZzaGEyNTYYBCABKAkiqQEKFUltcG9ydERhdGFzZXRSZXNwb25zZRIwCghwcm9ncmVzcxgBIAEoCzIcLm11bHRpc3RlcC52MS5JbXBvcnRQcm9ncmVzc0gAEigKB2RhdGFzZXQYAiABKAsyFS5tdWx0aXN0ZXAudjEuRGF0YXNldEgAEiwKBnJlcG9ydBgDIAEoCzIaLm11bHRpc3RlcC52MS5JbXBvcnRSZXBvcnRIAEIGCgRraW5kIjsKDkltcG9ydFByb2dyZXNzEhMKC2ltYWdlc19kb25lGAEgASgNEhQKDGltYWdlc190b3RhbBgCIAEoDSKSAQoMSW1wb3J0UmVwb3J0EikKB2NsYXNzZXMYASADKAsyGC5tdWx0aXN0ZXAudjEuQ2xhc3NDb3VudBIUCgxwYWNrZWRfYnl0ZXMYAiABKAQSFQoNc2tpcHBlZF9maWxlcxgDIAEoDRIqCgdza2lwcGVkGAQgAygLMhkubXVsdGlzdGVwLnYxLlNraXBwZWRGaWxlIkUKCkNsYXNzQ291bnQSDAoEbmFtZRgBIAEoCRIUCgx0cmFpbl9pbWFnZXMYAiABKA0SEwoLdGVzdF9pbWFnZXMYAyABKA0iKwoLU2tpcHBlZEZpbGUSDAoEcGF0aBgBIAEoCRIOCgZyZWFzb24YAiABKAkiFgoUR2V0U2VydmVySW5mb1JlcXVlc3QipwEKFUdldFNlcnZlckluZm9SZXNwb25zZRIPCgd2ZXJzaW9uGAEgASgJEhQKDGRlbm9fdmVyc2lvbhgCIAEoCRImCgdhZGFwdGVyGAMgASgLMhUubXVsdGlzdGVwLnYxLkFkYXB0ZXISFgoOdXB0aW1lX3NlY29uZHMYBCABKAESEwoLcXVldWVkX3J1bnMYBSABKA0SEgoKYWN0aXZlX3J1bhgGIAEoCSLaAQoHQWRhcHRlchIOCgZ2ZW5kb3IYASABKAkSFAoMYXJjaGl0ZWN0dXJlGAIgASgJEg4KBmRldmljZRgDIAEoCRITCgtkZXNjcmlwdGlvbhgEIAEoCRIQCghzb2Z0d2FyZRgFIAEoCBIQCghmZWF0dXJlcxgGIAMoCRIxCgZsaW1pdHMYByADKAsyIS5tdWx0aXN0ZXAudjEuQWRhcHRlci5MaW1pdHNFbnRyeRotCgtMaW1pdHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAQ6AjgBMsgDCg5DYXRhbG9nU2VydmljZRJPCgpMaXN0TW9kZWxzEh8ubXVsdGlzdGVwLnYxLkxpc3RNb2RlbHNSZXF1ZXN0GiAubXVsdGlzdGVwLnYxLkxpc3RNb2RlbHNSZXNwb25zZRJYCg1EZXNjcmliZU1vZGVsEiIubXVsdGlzdGVwLnYxLkRlc2NyaWJlTW9kZWxSZXF1ZXN0GiMubXVsdGlzdGVwLnYxLkRlc2NyaWJlTW9kZWxSZXNwb25zZRJVCgxMaXN0RGF0YXNldHMSIS5tdWx0aXN0ZXAudjEuTGlzdERhdGFzZXRzUmVxdWVzdBoiLm11bHRpc3RlcC52MS5MaXN0RGF0YXNldHNSZXNwb25zZRJaCg1JbXBvcnREYXRhc2V0EiIubXVsdGlzdGVwLnYxLkltcG9ydERhdGFzZXRSZXF1ZXN0GiMubXVsdGlzdGVwLnYxLkltcG9ydERhdGFzZXRSZXNwb25zZTABElgKDUdldFNlcnZlckluZm8SIi5tdWx0aXN0ZXAudjEuR2V0U2VydmVySW5mb1JlcXVlc3QaIy5tdWx0aXN0ZXAudjEuR2V0U2VydmVySW5mb1Jlc3BvbnNlYgZwcm90bzM", [file_multistep_v1_dataset, file_multistep_v1_model, file_multistep_v1_training_config]);
 
 /**
  * @generated from message multistep.v1.ListModelsRequest
@@ -207,7 +207,9 @@ export type ImportDatasetRequest = Message<"multistep.v1.ImportDatasetRequest"> 
   name: string;
 
   /**
-   * A CIFAR-10 or CIFAR-100 binary archive or folder, or a folder <split>/<class>/*.png|jpg.
+   * A CIFAR-10 or CIFAR-100 binary archive or folder; a folder <split>/<class>/*.jpg|png|webp, as it is or in a zip; a
+   * folder of train.zip and test.zip, of MNIST's idx files, of WebDataset's shards (train*.tar, test*.tar) or of Parquet
+   * files (train*.parquet, test*.parquet); or NumPy's x_train, y_train, x_test and y_test in an .npz.
    * Absolute, or relative to the server's data folder; it must lie there or in a folder that the server allows.
    *
    * @generated from field: string path = 2;
@@ -220,6 +222,13 @@ export type ImportDatasetRequest = Message<"multistep.v1.ImportDatasetRequest"> 
    * @generated from field: multistep.v1.ImageShape image = 3;
    */
   image?: ImageShape | undefined;
+
+  /**
+   * Hexadecimal. The file must have this checksum, or nothing is imported; not for folders.
+   *
+   * @generated from field: string sha256 = 4;
+   */
+  sha256: string;
 };
 
 /**
@@ -248,6 +257,14 @@ export type ImportDatasetResponse = Message<"multistep.v1.ImportDatasetResponse"
      */
     value: Dataset;
     case: "dataset";
+  } | {
+    /**
+     * Comes before the data set.
+     *
+     * @generated from field: multistep.v1.ImportReport report = 3;
+     */
+    value: ImportReport;
+    case: "report";
   } | { case: undefined; value?: undefined };
 };
 
@@ -281,6 +298,97 @@ export const ImportProgressSchema: GenMessage<ImportProgress> = /*@__PURE__*/
   messageDesc(file_multistep_v1_catalog_service, 9);
 
 /**
+ * What an import took and what it left out.
+ *
+ * @generated from message multistep.v1.ImportReport
+ */
+export type ImportReport = Message<"multistep.v1.ImportReport"> & {
+  /**
+   * @generated from field: repeated multistep.v1.ClassCount classes = 1;
+   */
+  classes: ClassCount[];
+
+  /**
+   * Bytes of the packed pixels and labels.
+   *
+   * @generated from field: uint64 packed_bytes = 2;
+   */
+  packedBytes: bigint;
+
+  /**
+   * Files left out in all.
+   *
+   * @generated from field: uint32 skipped_files = 3;
+   */
+  skippedFiles: number;
+
+  /**
+   * The first of them, at most 1,000.
+   *
+   * @generated from field: repeated multistep.v1.SkippedFile skipped = 4;
+   */
+  skipped: SkippedFile[];
+};
+
+/**
+ * Describes the message multistep.v1.ImportReport.
+ * Use `create(ImportReportSchema)` to create a new message.
+ */
+export const ImportReportSchema: GenMessage<ImportReport> = /*@__PURE__*/
+  messageDesc(file_multistep_v1_catalog_service, 10);
+
+/**
+ * @generated from message multistep.v1.ClassCount
+ */
+export type ClassCount = Message<"multistep.v1.ClassCount"> & {
+  /**
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * @generated from field: uint32 train_images = 2;
+   */
+  trainImages: number;
+
+  /**
+   * @generated from field: uint32 test_images = 3;
+   */
+  testImages: number;
+};
+
+/**
+ * Describes the message multistep.v1.ClassCount.
+ * Use `create(ClassCountSchema)` to create a new message.
+ */
+export const ClassCountSchema: GenMessage<ClassCount> = /*@__PURE__*/
+  messageDesc(file_multistep_v1_catalog_service, 11);
+
+/**
+ * @generated from message multistep.v1.SkippedFile
+ */
+export type SkippedFile = Message<"multistep.v1.SkippedFile"> & {
+  /**
+   * Relative to what was imported.
+   *
+   * @generated from field: string path = 1;
+   */
+  path: string;
+
+  /**
+   * @generated from field: string reason = 2;
+   */
+  reason: string;
+};
+
+/**
+ * Describes the message multistep.v1.SkippedFile.
+ * Use `create(SkippedFileSchema)` to create a new message.
+ */
+export const SkippedFileSchema: GenMessage<SkippedFile> = /*@__PURE__*/
+  messageDesc(file_multistep_v1_catalog_service, 12);
+
+/**
  * @generated from message multistep.v1.GetServerInfoRequest
  */
 export type GetServerInfoRequest = Message<"multistep.v1.GetServerInfoRequest"> & {
@@ -291,7 +399,7 @@ export type GetServerInfoRequest = Message<"multistep.v1.GetServerInfoRequest"> 
  * Use `create(GetServerInfoRequestSchema)` to create a new message.
  */
 export const GetServerInfoRequestSchema: GenMessage<GetServerInfoRequest> = /*@__PURE__*/
-  messageDesc(file_multistep_v1_catalog_service, 10);
+  messageDesc(file_multistep_v1_catalog_service, 13);
 
 /**
  * @generated from message multistep.v1.GetServerInfoResponse
@@ -341,7 +449,7 @@ export type GetServerInfoResponse = Message<"multistep.v1.GetServerInfoResponse"
  * Use `create(GetServerInfoResponseSchema)` to create a new message.
  */
 export const GetServerInfoResponseSchema: GenMessage<GetServerInfoResponse> = /*@__PURE__*/
-  messageDesc(file_multistep_v1_catalog_service, 11);
+  messageDesc(file_multistep_v1_catalog_service, 14);
 
 /**
  * @generated from message multistep.v1.Adapter
@@ -390,7 +498,7 @@ export type Adapter = Message<"multistep.v1.Adapter"> & {
  * Use `create(AdapterSchema)` to create a new message.
  */
 export const AdapterSchema: GenMessage<Adapter> = /*@__PURE__*/
-  messageDesc(file_multistep_v1_catalog_service, 12);
+  messageDesc(file_multistep_v1_catalog_service, 15);
 
 /**
  * What this server can train, on what, and on which hardware.
@@ -423,8 +531,8 @@ export const CatalogService: GenService<{
     output: typeof ListDatasetsResponseSchema;
   },
   /**
-   * Registers a data set from a file or folder that lies where the server may read; streams progress, then the data
-   * set. Ending the call early ends the import, which leaves nothing behind.
+   * Registers a data set from a file or folder that lies where the server may read; streams progress, then a report and
+   * the data set. Ending the call early ends the import, which leaves nothing behind.
    *
    * @generated from rpc multistep.v1.CatalogService.ImportDataset
    */
