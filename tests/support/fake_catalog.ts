@@ -65,7 +65,11 @@ export class FakeCatalog implements Catalog {
       options.signal.throwIfAborted();
     }
     const files = [{ path: "train/0/a.txt", reason: "not an image" }];
-    options.onReport({ classCounts: { train: [6, 4, 1, 1], test: [2, 1, 1, 1] }, packedBytes: 100, skipped: { count: 1, files } });
+    options.onReport({
+      classCounts: { train: [6, 4, 1, 1], test: [2, 1, 1, 1] },
+      packedBytes: 100,
+      skipped: { count: 1, files },
+    });
     return { ...digits, name };
   }
 }
