@@ -28,6 +28,8 @@ export interface ImportOptions {
   readonly channels?: number;
   /** Aborted: the import stops, leaves nothing behind and throws the signal's reason. */
   readonly signal?: AbortSignal;
+  /** Which folders of an image folder are the classes, in this order; for other sources the names of 0, 1, 2, ... */
+  readonly classNames?: readonly string[];
   /** Hexadecimal; a file with another checksum is refused. Not for folders. */
   readonly sha256?: string;
   /** Told once, before the import ends well. */
@@ -117,7 +119,13 @@ export class DatasetRegistry {
     await inStorage(name, () => Deno.mkdir(scratch));
     if (options.sha256 !== undefined) await verifyChecksum(source, options.sha256, signal);
     using resources = new DisposableStack();
-    const images = await openSource(source, { size, scratch, resources, signal });
+    const images = await openSource(source, {
+      size,
+      classNames: checkedClassNames(name, options.classNames),
+      scratch,
+      resources,
+      signal,
+    });
     const { onProgress } = options;
     const { description, report } = await packDataset(images, staging.path, {
       name,
@@ -202,6 +210,12 @@ export class DatasetRegistry {
 
 function nameTaken(name: string): DatasetError {
   return new DatasetError("exists", `Cannot import as "${name}": there is a data set of that name`);
+}
+
+function checkedClassNames(name: string, names: readonly string[] | undefined): readonly string[] | undefined {
+  const twice = names?.find((className, i) => names.indexOf(className) !== i);
+  if (twice === undefined) return names;
+  throw new DatasetError("invalid", `Cannot import as "${name}": the class list has ${JSON.stringify(twice)} twice`);
 }
 
 /** The parts that were given. */

@@ -13,6 +13,8 @@ export interface ImportOptions {
   readonly image?: ImageSize;
   /** What the file's checksum must be; undefined: it is not looked at. */
   readonly sha256?: string;
+  /** Undefined: the source's own. */
+  readonly classNames?: readonly string[];
   readonly signal: AbortSignal;
   onReport(report: ImportReport): void;
   onProgress(done: number, total: number): void;

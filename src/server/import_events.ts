@@ -13,6 +13,7 @@ export interface ImportSource {
   readonly source: string;
   readonly image?: ImageSize;
   readonly sha256?: string;
+  readonly classNames?: readonly string[];
   readonly signal: AbortSignal;
 }
 
@@ -21,7 +22,7 @@ export interface ImportSource {
  * @throws {DatasetError}
  */
 export async function* importEvents(catalog: Catalog, options: ImportSource): AsyncGenerator<ImportEvent> {
-  const { name, source, image, sha256 } = options;
+  const { name, source, image, sha256, classNames } = options;
   const left = new AbortController();
   let newest: ImportEvent | undefined;
   let report: ImportReport | undefined;
@@ -29,6 +30,7 @@ export async function* importEvents(catalog: Catalog, options: ImportSource): As
   const imported = catalog.importDataset(name, source, {
     image,
     sha256,
+    classNames,
     onReport: (told) => {
       report = told;
     },

@@ -112,6 +112,15 @@ Deno.test("import() names the classes of Fashion-MNIST, by the folder's name", a
   assertEquals(description, "Fashion-MNIST of 10 classes, 2x3x1: 10 to train, 10 to test");
 });
 
+Deno.test("import() takes names for numbered classes", async () => {
+  await using folder = await TemporaryFolder.create();
+  const path = await folder.write("set.npz", npz(npzArrays()));
+  const registry = new DatasetRegistry(folder.join("data"));
+  assertEquals((await registry.import("set", path, { classNames: ["x", "y", "z"] })).classNames, ["x", "y", "z"]);
+  const failed = await assertRejects(() => registry.import("more", path, { classNames: ["x", "y"] }), DatasetError);
+  assertEquals(failed.message, "Cannot name the classes: there are 3 of them and 2 names");
+});
+
 Deno.test("import() names the idx file that is wrong", async () => {
   const name = "train-labels-idx1-ubyte";
   assertEquals(

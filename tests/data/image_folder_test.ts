@@ -102,6 +102,26 @@ Deno.test("import() leaves out files it cannot decode, and says which", async ()
   );
 });
 
+Deno.test("import() takes a list of classes: which and in which order", async () => {
+  await using folder = await TemporaryFolder.create();
+  const source = await writeImageFolder(folder, "pets");
+  await folder.write("pets/train/emu/0.png", await png({ width: 4, height: 4 }, "white"));
+  const registry = new DatasetRegistry(folder.join("data"));
+  const pets = await registry.import("pets", source, { ...SIZE, classNames: ["dog", "cat"] });
+  assertEquals(pets.classNames, ["dog", "cat"]);
+  assertStringIncludes(pets.description, "1 file was left out: train/emu (not in the class list)");
+  const { pixels } = await registry.load("pets", "train");
+  assertEquals(Array.from(pixels.subarray(0, 3)), [0, 0, 255]);
+  const cases: [string[], string][] = [
+    [["cat", "yak"], 'Cannot find the class "yak" of the class list: there are cat, dog, emu'],
+    [["cat", "cat"], 'Cannot import as "more": the class list has "cat" twice'],
+  ];
+  for (const [classNames, message] of cases) {
+    const failed = await assertRejects(() => registry.import("more", source, { ...SIZE, classNames }), DatasetError);
+    assertEquals(failed.message, message);
+  }
+});
+
 Deno.test("import() refuses a folder where a class ends empty", async () => {
   await using folder = await TemporaryFolder.create();
   const source = await writeImageFolder(folder, "pets");

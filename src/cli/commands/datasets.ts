@@ -8,7 +8,7 @@ import { optional } from "../options.ts";
 import type { Output } from "../output.ts";
 import { messageToJson } from "../proto_json.ts";
 import { formatFields, formatTable } from "../table.ts";
-import { imageSize, text } from "../values.ts";
+import { imageSize, listOf, text } from "../values.ts";
 
 const listCommand = defineClientCommand({
   name: "list",
@@ -66,6 +66,10 @@ const importCommand = defineClientCommand({
   options: {
     from: optional(text("PATH"), "Another way to say PATH"),
     image: optional(imageSize(), "What image files are scaled to (default: 32x32x3)"),
+    classes: optional(
+      listOf(text("NAME")),
+      "Which folders are classes, in this order; or the names of classes that the source only numbers",
+    ),
     sha256: optional(text("HEX"), "The checksum that the file must have"),
   },
   positionals: { placeholder: "NAME [PATH]", minimum: 1, maximum: 2 },
@@ -74,7 +78,13 @@ const importCommand = defineClientCommand({
     if (path === undefined || (given !== undefined && values.from !== undefined)) {
       throw new UsageError("datasets import needs one path: datasets import NAME PATH");
     }
-    const request = { name, path: await serverPath(path), image: values.image, sha256: values.sha256 };
+    const request = {
+      name,
+      path: await serverPath(path),
+      image: values.image,
+      sha256: values.sha256,
+      classNames: values.classes,
+    };
     let report: ImportReport | undefined;
     for await (const { kind } of connection.catalog.importDataset(request)) {
       if (kind.case === "progress") {

@@ -24,6 +24,8 @@ const DEFAULT_SIZE: ImageSize = { height: 32, width: 32, channels: 3 };
 export interface OpenOptions {
   /** Parts left out are the source's own, or for an image folder the default's. */
   readonly size: Partial<ImageSize>;
+  /** Which folders of an image folder are the classes, in this order; for other sources the names of 0, 1, 2, ... */
+  readonly classNames?: readonly string[];
   /** An existing empty folder for files that have to be unpacked. */
   readonly scratch: string;
   /** Closes files that stay open while the source is read. */
@@ -39,6 +41,11 @@ export interface OpenOptions {
  * @throws {DatasetError} `invalid`, saying what would be accepted
  */
 export async function openSource(path: string, options: OpenOptions): Promise<ImageSource> {
+  const source = await openAny(path, options);
+  return options.classNames ? withClassNames(source, options.classNames) : source;
+}
+
+async function openAny(path: string, options: OpenOptions): Promise<ImageSource> {
   const { isFile, isDirectory } = await ofSource(path, () => Deno.stat(path));
   if (isFile) return await openFile(path, options);
   if (!isDirectory) {
@@ -50,7 +57,7 @@ export async function openSource(path: string, options: OpenOptions): Promise<Im
   const top = await tree.list();
   // An image folder's classes may have any names, CIFAR's files too.
   const size = { ...DEFAULT_SIZE, ...options.size };
-  if (top.some(isTrainFolder)) return openImageFolder(tree, size);
+  if (top.some(isTrainFolder)) return openImageFolder(tree, { ...options, size });
   if (hasIdxFiles(top)) return withOwnSize(await openIdx(tree), options.size);
   const shards = splitShards(top, ".tar");
   if (shards) return openWebDataset(shards, { size, signal: options.signal });
@@ -79,7 +86,7 @@ async function openFile(path: string, options: OpenOptions): Promise<ImageSource
   if (type === "zip") {
     const tree = options.resources.use(await ZipTree.open(path, { title: basename(path), signal: options.signal }));
     if ((await tree.list()).some(isArray)) return withOwnSize(await openNpz(tree), options.size);
-    return openZip(tree, { title: basename(path), size: { ...DEFAULT_SIZE, ...options.size } });
+    return openZip(tree, { ...options, title: basename(path), size: { ...DEFAULT_SIZE, ...options.size } });
   }
   return withOwnSize(await openCifarArchive(path, options), options.size);
 }
@@ -95,6 +102,15 @@ async function openCifarFolder(
     candidate.folder === folder.name || cifarFiles(candidate).some((file) => names.has(file))
   );
   return layout && await openCifar(tree, folder, layout);
+}
+
+/** @throws {DatasetError} where there are not as many names as classes */
+function withClassNames(source: ImageSource, names: readonly string[]): ImageSource {
+  if (names.length === source.classNames.length) return { ...source, classNames: names };
+  throw new DatasetError(
+    "invalid",
+    `Cannot name the classes: there are ${source.classNames.length} of them and ${names.length} names`,
+  );
 }
 
 /** @throws {DatasetError} where another size is asked for than the source has */

@@ -10,16 +10,26 @@ const IMAGE_NAME = /\.(jpe?g|png|webp)$/i;
 /** The usual names of the folders, the preferred one first. */
 const SPLIT_FOLDERS: Readonly<Record<Split, readonly string[]>> = { train: ["train"], test: ["test", "val"] };
 
+export interface FolderOptions {
+  /** What images are scaled to. */
+  readonly size: ImageSize;
+  /** The folders that are classes, in the order of their indices; undefined: all of them, by name. */
+  readonly classNames?: readonly string[];
+}
+
 /**
  * Lists `<split>/<class>/<image>`: classes and images in code-point order of their names. Files that are no images are left out.
  *
  * @throws {DatasetError} where a split is missing, the splits' classes differ or one has no image
  */
-export async function openImageFolder<E extends TreeEntry>(tree: FileTree<E>, size: ImageSize): Promise<ImageSource> {
+export async function openImageFolder<E extends TreeEntry>(
+  tree: FileTree<E>,
+  { size, classNames }: FolderOptions,
+): Promise<ImageSource> {
   const skipped = new SkippedFiles();
   const classes = {
-    train: await listClasses(tree, await classFolders(tree, "train"), skipped),
-    test: await listClasses(tree, await classFolders(tree, "test"), skipped),
+    train: await listClasses(tree, chosen(await classFolders(tree, "train"), { classNames, skipped }), skipped),
+    test: await listClasses(tree, chosen(await classFolders(tree, "test"), { classNames, skipped }), skipped),
   };
   return imageClassSource({ title: "Image folder", size, classes, skipped });
 }
@@ -27,14 +37,15 @@ export async function openImageFolder<E extends TreeEntry>(tree: FileTree<E>, si
 /** The same for splits that lie apart, as an archive each: `<class>/<image>`, or the split's folder with these. */
 export async function openSplitFolders<E extends TreeEntry>(
   trees: Readonly<Record<Split, FileTree<E>>>,
-  size: ImageSize,
+  { size, classNames }: FolderOptions,
 ): Promise<ImageSource> {
   const skipped = new SkippedFiles();
   const list = async (split: Split) => {
     const tree = trees[split];
     const top = (await tree.list()).filter(({ kind }) => kind === "folder");
     const isWrapped = top.length === 1 && SPLIT_FOLDERS[split].includes(top[0].name);
-    return await listClasses(tree, isWrapped ? (await tree.list(top[0])) : top, skipped);
+    const folders = isWrapped ? (await tree.list(top[0])).filter(({ kind }) => kind === "folder") : top;
+    return await listClasses(tree, chosen(folders, { classNames, skipped }), skipped);
   };
   const classes = { train: await list("train"), test: await list("test") };
   return imageClassSource({ title: "Image folder", size, classes, skipped });
@@ -51,7 +62,7 @@ async function listClasses<E extends TreeEntry>(
   skipped: SkippedFiles,
 ): Promise<ImageClass[]> {
   const classes: ImageClass[] = [];
-  for (const folder of folders.filter(({ kind }) => kind === "folder")) {
+  for (const folder of folders) {
     const files: ImageFile[] = [];
     for (const entry of await tree.list(folder)) {
       if (entry.kind === "folder") skipped.add(entry.path, "a folder within a class");
@@ -61,6 +72,24 @@ async function listClasses<E extends TreeEntry>(
     classes.push({ name: folder.name, files });
   }
   return classes;
+}
+
+/** The folders of the class list in its order. @throws {DatasetError} where one does not exist */
+function chosen<E extends TreeEntry>(
+  folders: readonly E[],
+  { classNames, skipped }: { readonly classNames?: readonly string[]; readonly skipped: SkippedFiles },
+): readonly E[] {
+  if (!classNames) return folders;
+  for (const { name, path } of folders) if (!classNames.includes(name)) skipped.add(path, "not in the class list");
+  return classNames.map((name) => {
+    const found = folders.find((folder) => folder.name === name);
+    if (found) return found;
+    const there = folders.slice(0, 20).map((folder) => folder.name).join(", ");
+    throw new DatasetError(
+      "invalid",
+      `Cannot find the class ${JSON.stringify(name)} of the class list: there are ${there}`,
+    );
+  });
 }
 
 /** Of the first folder of the split that holds any: ImageNet's `test` holds images without classes, its `val` is used. */

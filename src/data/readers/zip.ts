@@ -1,16 +1,14 @@
 /** Zip archives of an image folder, whole or an archive a split. */
-import type { ImageSize, ImageSource } from "../dataset.ts";
+import type { ImageSource } from "../dataset.ts";
 import { DatasetError } from "../errors.ts";
-import { isTrainFolder, openImageFolder, openSplitFolders } from "./image_folder.ts";
+import { type FolderOptions, isTrainFolder, openImageFolder, openSplitFolders } from "./image_folder.ts";
 import type { SourceEntry } from "./source_tree.ts";
 import { ZipTree } from "./zip_tree.ts";
 
 const TRAIN_ARCHIVE = "train.zip";
 const TEST_ARCHIVES: readonly string[] = ["test.zip", "val.zip"];
 
-export interface SplitOptions {
-  /** What images are scaled to. */
-  readonly size: ImageSize;
+export interface SplitOptions extends FolderOptions {
   /** Closes the archives when the source has been read. */
   readonly resources: DisposableStack;
   readonly signal: AbortSignal;
@@ -19,7 +17,7 @@ export interface SplitOptions {
 /** @throws {DatasetError} where the archive holds no image folder */
 export async function openZip(
   tree: ZipTree,
-  { title, size }: { readonly title: string; readonly size: ImageSize },
+  { title, ...options }: FolderOptions & { readonly title: string },
 ): Promise<ImageSource> {
   if (!(await tree.list()).some(isTrainFolder)) {
     throw new DatasetError(
@@ -28,7 +26,7 @@ export async function openZip(
         `of an archive a split, ${TRAIN_ARCHIVE} and ${TEST_ARCHIVES[0]}, import the folder they lie in`,
     );
   }
-  return openImageFolder(tree, size);
+  return openImageFolder(tree, options);
 }
 
 /** The archives of a folder that holds one a split; undefined where it does not. */
@@ -44,9 +42,9 @@ export function findSplitZips(
 /** @throws {DatasetError} where an archive is damaged or hostile, or the two hold no image folder */
 export async function openSplitZips(
   { train, test }: { readonly train: SourceEntry; readonly test: SourceEntry },
-  { size, resources, signal }: SplitOptions,
+  { resources, signal, ...options }: SplitOptions,
 ): Promise<ImageSource> {
   const open = async (entry: SourceEntry) =>
     resources.use(await ZipTree.open(entry.realPath, { title: entry.path, signal }));
-  return openSplitFolders({ train: await open(train), test: await open(test) }, size);
+  return openSplitFolders({ train: await open(train), test: await open(test) }, options);
 }

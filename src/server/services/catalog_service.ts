@@ -59,9 +59,9 @@ export function createCatalogService(parts: CatalogServiceParts): ServiceImpl<ty
     },
 
     async *importDataset(request, { signal }) {
-      const { name, path, image, sha256 } = checkImportDataset(request);
+      const { name, path, ...options } = checkImportDataset(request);
       const source = await resolveImport(path, importFolders);
-      const events = importEvents(catalog, { name, source, image, sha256, signal });
+      const events = importEvents(catalog, { ...options, name, source, signal });
       const bounded = throttle(events, { interval, isDroppable: ({ kind }) => kind === "progress" });
       for await (const event of bounded) {
         yield toImportResponse(event);

@@ -45,6 +45,8 @@ export interface ImportOrder {
   readonly image?: ImageSize;
   /** 64 hexadecimal digits. Undefined: not looked at. */
   readonly sha256?: string;
+  /** Undefined: the source's own. */
+  readonly classNames?: readonly string[];
 }
 
 /** @throws {InvalidFieldError} */
@@ -54,6 +56,9 @@ export function checkImportDataset(request: ImportDatasetRequest): ImportOrder {
     path: checkText("path", request.path, { min: 1, max: 4096 }),
     image: request.image && checkImageSize("image", request.image),
     sha256: request.sha256 === "" ? undefined : checkSha256(request.sha256),
+    classNames: request.classNames.length === 0
+      ? undefined
+      : request.classNames.map((name, i) => checkText(`class_names[${i}]`, name, { min: 1, max: 256 })),
   };
 }
 

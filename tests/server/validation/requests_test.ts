@@ -186,8 +186,16 @@ Deno.test("checkDescribeModel() checks sizes, and takes a data set in place of t
 Deno.test("checkImportDataset() checks the name, the path and the size", () => {
   const check = (changes: MessageInitShape<typeof ImportDatasetRequestSchema>) => () =>
     checkImportDataset(build(ImportDatasetRequestSchema, { name: "cats", path: "a b/c" }, changes));
-  assertEquals(check({})(), { name: "cats", path: "a b/c", image: undefined, sha256: undefined });
+  assertEquals(check({})(), {
+    name: "cats",
+    path: "a b/c",
+    image: undefined,
+    sha256: undefined,
+    classNames: undefined,
+  });
   assertEquals(check({ sha256: "aF".repeat(32) })().sha256, "aF".repeat(32));
+  assertEquals(check({ classNames: ["b", "a"] })().classNames, ["b", "a"]);
+  refuses(check({ classNames: [""] }), 'Field "class_names[0]"');
   refuses(check({ sha256: "abc" }), 'Field "sha256" must be 64 hexadecimal digits');
   refuses(check({ name: "Cats" }), 'Field "name"');
   refuses(check({ path: "" }), 'Field "path"');
