@@ -397,7 +397,7 @@ Deno.test("datasets lists, describes and imports", async () => {
     assertEquals(report.classes, [{ name: "cat", train_images: 6, test_images: 4 }]);
     const text = (await run("datasets import pets --from tests")).stdout;
     assertMatch(text, /^cat +6 +4$/m);
-    assertStringIncludes(text, "1.0 kB packed, 1 files left out\n  train/cat/a.txt: not an image\n");
+    assertStringIncludes(text, "1.0 kB packed, 1 file left out\n  train/cat/a.txt: not an image\n");
     assertEquals((await run("datasets import pets")).code, 2);
     assertEquals((await run("datasets import pets tests --from tests")).code, 2);
   });

@@ -188,7 +188,7 @@ Deno.test("import() refuses archives that are cut, damaged, foreign or lead out 
     [
       "text",
       "hello",
-      "Cannot import this file: must be a tar archive (.tar.gz) of CIFAR-10 or CIFAR-100, or a folder",
+      "Cannot import this file: must be a tar archive (.tar.gz) of CIFAR-10 or CIFAR-100, a zip, an .npz, or a folder",
     ],
   ];
   const registry = new DatasetRegistry(folder.join("data"));

@@ -170,7 +170,8 @@ Deno.test("import() refuses folders whose splits are missing or differ", async (
   assertEquals(
     await importFailure(folder, folder.join("classes")),
     "Cannot tell what the folder holds: must have train/<class>/<image> and test/<class>/<image>, " +
-      "or be one of cifar-10-batches-bin, cifar-100-binary",
+      "or be one of cifar-10-batches-bin, cifar-100-binary, or have train.zip and test.zip, train*.tar and test*.tar, " +
+      "train*.parquet and test*.parquet, or MNIST's idx files",
   );
 });
 

@@ -121,7 +121,9 @@ function showReport(report: ImportReport, output: Output): void {
       report.classes.map((row) => [row.name, formatCount(row.trainImages), formatCount(row.testImages)]),
     ),
     "",
-    `${formatBytes(report.packedBytes)} packed, ${formatCount(report.skippedFiles)} files left out`,
+    `${formatBytes(report.packedBytes)} packed, ${formatCount(report.skippedFiles)} ${
+      report.skippedFiles === 1 ? "file" : "files"
+    } left out`,
     ...report.skipped.slice(0, SKIPPED_SHOWN).map(({ path, reason }) => `  ${path}: ${reason}`),
   );
   const more = report.skippedFiles - SKIPPED_SHOWN;

@@ -67,7 +67,7 @@ async function openArchive(path: string, signal: AbortSignal): Promise<AsyncIter
   if (type !== "gzip" && !isTarHeader(start)) {
     throw new DatasetError(
       "invalid",
-      "Cannot import this file: must be a tar archive (.tar.gz) of CIFAR-10 or CIFAR-100, or a folder",
+      "Cannot import this file: must be a tar archive (.tar.gz) of CIFAR-10 or CIFAR-100, a zip, an .npz, or a folder",
     );
   }
   const file = await ofSource(basename(path), () => Deno.open(path));

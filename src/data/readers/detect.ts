@@ -77,7 +77,8 @@ async function openAny(path: string, options: OpenOptions): Promise<ImageSource>
   throw new DatasetError(
     "invalid",
     `Cannot tell what the folder holds: must have train/<class>/<image> and test/<class>/<image>, ` +
-      `or be one of ${layouts}`,
+      `or be one of ${layouts}, or have train.zip and test.zip, train*.tar and test*.tar, train*.parquet and ` +
+      `test*.parquet, or MNIST's idx files`,
   );
 }
 
