@@ -24,7 +24,10 @@ export class WorkerProcess {
       stderr: "inherit",
     }).spawn();
     this.#input = this.#child.stdin.getWriter();
-    this.ended = this.#follow(onMessage);
+    // One that hangs would not notice that this process ends, and keep the data folder's lock.
+    const kill = () => this.kill();
+    globalThis.addEventListener("unload", kill);
+    this.ended = this.#follow(onMessage).finally(() => globalThis.removeEventListener("unload", kill));
   }
 
   send(message: ToWorker): void {

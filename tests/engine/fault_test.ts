@@ -8,6 +8,7 @@ import {
   type TrainingConfig,
   type TrainingEvent,
 } from "../../src/engine/mod.ts";
+import { holdEngineLock } from "../../src/engine/worker_lock.ts";
 import { smallConfig, workerProcessId } from "../support/small_training.ts";
 import { until } from "../support/until.ts";
 
@@ -97,4 +98,26 @@ Deno.test("close() kills a worker that does not let go in the time it is given",
     assert(performance.now() - began < 5_000, "close() took longer than it was given");
     await ended;
   });
+});
+
+Deno.test("a worker that hangs ends with its process, however early that ends", async () => {
+  const dataDir = await Deno.makeTempDir({ prefix: "multistep-fault-" });
+  const script = `
+    const { startEngine } = await import("${new URL("../../src/engine/mod.ts", import.meta.url)}");
+    const { workerProcessId } = await import("${new URL("../support/small_training.ts", import.meta.url)}");
+    await startEngine({ dataDir: "${dataDir}" });
+    Deno.kill(workerProcessId("${dataDir}"), "SIGSTOP");
+    Deno.exit(130);
+  `;
+  const args = ["eval", "--no-check", script];
+  const child = new Deno.Command(Deno.execPath(), { args, stdout: "null", stderr: "null" }).spawn();
+  assertEquals((await child.status).code, 130);
+  const worker = workerProcessId(dataDir);
+  try {
+    (await holdEngineLock(dataDir, 5_000))[Symbol.dispose]();
+  } catch (error) {
+    Deno.kill(worker, "SIGKILL");
+    throw error;
+  }
+  await Deno.remove(dataDir, { recursive: true });
 });
