@@ -1,6 +1,18 @@
-/** Wakes those who wait for news of a topic, such as a run. */
+/** Waiters woken in a turn, and milliseconds from one turn to the next: 2,000 a second at most. */
+const wokenInTurn = 32;
+const turnInterval = 16;
+
+/**
+ * Wakes those who wait for news of a topic, such as a run. Many are woken in turns, at a rate that leaves the thread
+ * time for other work: the more there are, the later and the rarer is each one's turn, and the more news it finds.
+ */
 export class Bells {
   private readonly waiting = new Map<string, Set<() => void>>();
+  /** Those who are to be woken, in the order of their waiting. */
+  private readonly queue = new Set<() => void>();
+  private nextTurn: ReturnType<typeof setTimeout> | undefined;
+  private turnBegan = -Infinity;
+  private wokenThisTurn = 0;
 
   /**
    * Waits for the next ring of the topic. Listen first, then look, then await: so no ring is missed.
@@ -15,6 +27,7 @@ export class Bells {
     const forget = () => {
       clearTimeout(timer);
       signal.removeEventListener("abort", leave);
+      this.queue.delete(wake);
       waiters.delete(wake);
       if (waiters.size === 0 && this.waiting.get(topic) === waiters) this.waiting.delete(topic);
     };
@@ -39,34 +52,41 @@ export class Bells {
     return promise;
   }
 
-  /** Wakes all, some at a time, so that other work is not held up by many. */
+  /** Wakes all who wait: at once as many as a turn has room for. */
   ring(topic: string): void {
-    const waiters = this.waiting.get(topic);
-    this.waiting.delete(topic);
-    if (waiters) wakeInTurns(waiters);
+    this.enqueue(topic);
+    if (this.nextTurn === undefined) this.takeTurn();
   }
 
-  /** Rings for every topic. */
+  /** Wakes everybody at once. */
   ringAll(): void {
-    for (const topic of [...this.waiting.keys()]) this.ring(topic);
+    for (const topic of [...this.waiting.keys()]) this.enqueue(topic);
+    for (const wake of this.queue) wake();
   }
 
-  /** Waiters over all topics. */
+  /** Waiters over all topics that no ring was for yet. */
   get size(): number {
     return [...this.waiting.values()].reduce((sum, waiters) => sum + waiters.size, 0);
   }
-}
 
-/** Waiters woken at a time. */
-const wokenTogether = 32;
+  private enqueue(topic: string): void {
+    for (const wake of this.waiting.get(topic) ?? []) this.queue.add(wake);
+    this.waiting.delete(topic);
+  }
 
-function wakeInTurns(waiters: Set<() => void>): void {
-  let woken = 0;
-  for (const wake of waiters) {
-    if (woken++ === wokenTogether) {
-      setTimeout(() => wakeInTurns(waiters));
-      return;
+  private takeTurn(): void {
+    this.nextTurn = undefined;
+    const now = performance.now();
+    if (now >= this.turnBegan + turnInterval) {
+      this.turnBegan = now;
+      this.wokenThisTurn = 0;
     }
-    wake();
+    for (const wake of this.queue) {
+      if (this.wokenThisTurn === wokenInTurn) break;
+      this.wokenThisTurn++;
+      wake();
+    }
+    if (this.queue.size === 0) return;
+    this.nextTurn = setTimeout(() => this.takeTurn(), this.turnBegan + turnInterval - now);
   }
 }

@@ -1,6 +1,7 @@
 /** One call from its headers to its end, as logs and metrics tell of it. */
 import { type Code, createContextKey } from "@connectrpc/connect";
 import { codeToString } from "@connectrpc/connect/protocol-connect";
+import type { Relay } from "./relay.ts";
 
 export interface Call {
   readonly requestId: string;
@@ -12,6 +13,8 @@ export interface Call {
   readonly began: number;
   /** Settle when its handler has ended, which may be after its stream: a handler need not listen to its signal. */
   readonly work: Promise<unknown>[];
+  /** For what many streams are told alike; undefined: the call's messages have another form. */
+  relay?: Relay;
   /** How it ended: "ok", or "not_found" and its like. */
   status?: string;
   /** "runs/<id>", where it is about one. */

@@ -20,6 +20,7 @@ import { encodeGrpcMessage } from "./grpc_message.ts";
 import type { Limits } from "./limits.ts";
 import type { Log } from "./log.ts";
 import { isGrpc, refuse } from "./refusal.ts";
+import { takesFrames } from "./relay.ts";
 import { requestIdHeader, requestIdOf } from "./request_id.ts";
 import { sendResponse } from "./response_writer.ts";
 import { timely } from "./timely_body.ts";
@@ -87,16 +88,18 @@ async function serve(handler: UniversalHandler, exchange: Exchange): Promise<voi
     const contextValues = createContextValues().set(callKey, call);
     const arriving = universalRequestFromNodeRequest(request, response, undefined, contextValues);
     const body = timely(request, { timeout: parts.limits.requestTimeout, stream: takesStream(handler) });
-    const answer = await handler({ ...arriving, body });
     const outflow = stream.session && parts.connections.of(stream.session)?.outflow;
-    const taken = await sendResponse(readable(answer, request), response, {
-      outflow,
-      patience: parts.limits.stallTimeout,
-    });
-    if (!taken) {
-      parts.log.warn("client reads nothing", { request_id: call.requestId, method: call.method });
-      stream.close(constants.NGHTTP2_ENHANCE_YOUR_CALM);
+    const patience = parts.limits.stallTimeout;
+    if (outflow && takesFrames(request)) {
+      call.relay = {
+        async write(frames) {
+          if (!await outflow.writeInTurn(response, frames, patience)) closeStalled(exchange);
+        },
+      };
     }
+    const answer = await handler({ ...arriving, body });
+    const taken = await sendResponse(readable(answer, request), response, { outflow, patience });
+    if (!taken) closeStalled(exchange);
     call.status = statusOf(answer, request) ?? call.status;
   } catch (error) {
     call.status ??= statusName(Code.Canceled);
@@ -111,6 +114,11 @@ async function serve(handler: UniversalHandler, exchange: Exchange): Promise<voi
     await Promise.allSettled(call.work);
     admitted.leave();
   }
+}
+
+function closeStalled({ request, call, parts }: Exchange): void {
+  parts.log.warn("client reads nothing", { request_id: call.requestId, method: call.method });
+  request.stream.close(constants.NGHTTP2_ENHANCE_YOUR_CALM);
 }
 
 function takesStream({ method }: UniversalHandler): boolean {

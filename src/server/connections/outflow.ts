@@ -22,6 +22,13 @@ interface StreamOutflow {
   wake?: () => void;
 }
 
+interface Room {
+  /** Milliseconds that the client may take nothing. */
+  readonly patience: number;
+  /** Bytes of the stream. */
+  readonly below: number;
+}
+
 export class Outflow {
   private readonly streams = new Map<number, StreamOutflow>();
 
@@ -50,19 +57,40 @@ export class Outflow {
    * @returns false when the client took nothing for `patience` milliseconds
    */
   async write(response: Http2ServerResponse, chunk: Uint8Array, patience: number): Promise<boolean> {
+    this.send(response, chunk);
+    return await this.room(response, { patience, below: streamHighWater });
+  }
+
+  /**
+   * Writes to a stream when the client has taken all that was written before, or nothing if the stream is closed. For
+   * streams that may wait for long: what a client that does not read makes them hold is one chunk.
+   * @returns false when the client took nothing for `patience` milliseconds
+   */
+  async writeInTurn(response: Http2ServerResponse, chunk: Uint8Array, patience: number): Promise<boolean> {
+    if (!await this.room(response, { patience, below: 1 })) return false;
+    this.send(response, chunk);
+    return true;
+  }
+
+  private send(response: Http2ServerResponse, chunk: Uint8Array): void {
     const { stream } = response;
+    if (stream.destroyed || stream.id === undefined || response.writableEnded) return;
+    this.streamOf(stream, stream.id).unsent += chunk.length;
+    response.write(chunk);
+  }
+
+  /** Waits until fewer than `below` bytes of a stream wait, and the socket has room. */
+  private async room({ stream }: Http2ServerResponse, { patience, below }: Room): Promise<boolean> {
     if (stream.destroyed || stream.id === undefined) return true;
     const state = this.streamOf(stream, stream.id);
-    state.unsent += chunk.length;
-    response.write(chunk);
-    let taken = this.takenOf(state);
+    let taken = this.takenOf(state, below);
     let lastTime = performance.now();
-    while (!this.hasRoom(state) && !stream.destroyed) {
+    while (!this.hasRoom(state, below) && !stream.destroyed) {
       const left = lastTime + patience - performance.now();
       if (left <= 0) return false;
       await this.change(state, left);
-      if (this.takenOf(state) === taken) continue;
-      taken = this.takenOf(state);
+      if (this.takenOf(state, below) === taken) continue;
+      taken = this.takenOf(state, below);
       lastTime = performance.now();
     }
     return true;
@@ -80,13 +108,13 @@ export class Outflow {
     return state;
   }
 
-  private hasRoom({ unsent }: StreamOutflow): boolean {
-    return unsent < streamHighWater && this.socket.writableLength < socketHighWater;
+  private hasRoom({ unsent }: StreamOutflow, below: number): boolean {
+    return unsent < below && this.socket.writableLength < socketHighWater;
   }
 
   /** Grows whenever the client takes some of what holds the stream back: its own bytes, or the connection's. */
-  private takenOf({ unsent }: StreamOutflow): number {
-    return unsent >= streamHighWater ? -unsent : this.socket.bytesWritten - this.socket.writableLength;
+  private takenOf({ unsent }: StreamOutflow, below: number): number {
+    return unsent >= below ? -unsent : this.socket.bytesWritten - this.socket.writableLength;
   }
 
   /** The next news of the stream, or the end of patience. */

@@ -5,6 +5,7 @@ import { hasEnded } from "./state.ts";
 import type { RunStore } from "./store.ts";
 
 export interface EventBatch {
+  readonly kind: "events";
   /** After the sequence asked for, oldest first. */
   readonly events: readonly RunEvent[];
   /** There are no events, and there will be none. */
@@ -28,7 +29,7 @@ export class EventReader {
     const { state, earliestSequence } = this.store.get(run);
     if (after + 1 < earliestSequence) throw thinnedOut(run, earliestSequence, after);
     const events = this.store.events(run, after, this.limit);
-    const batch = { events, ended: events.length === 0 && hasEnded(state) };
+    const batch: EventBatch = { kind: "events", events, ended: events.length === 0 && hasEnded(state) };
     if (this.batches.size === keptBatches) this.batches.clear();
     this.batches.set(key, batch);
     return batch;

@@ -5,11 +5,21 @@ import { EventReader } from "./event_reader.ts";
 import type { RunEvent } from "./run.ts";
 import type { RunStore } from "./store.ts";
 
-/** What a watcher is told. */
-export type FeedItem =
-  | { readonly kind: "event"; readonly event: RunEvent }
-  /** Nothing happened for a while; the last sequence told. */
-  | { readonly kind: "heartbeat"; readonly lastSequence: number };
+/** What a watcher is told at a time. */
+export type FeedNews =
+  /** At least one; the same object for all who are told the same. */
+  | { readonly kind: "events"; readonly events: readonly RunEvent[] }
+  | Heartbeat;
+
+/** What a watcher is told, one by one. */
+export type FeedItem = { readonly kind: "event"; readonly event: RunEvent } | Heartbeat;
+
+/** Nothing happened for a while. */
+export interface Heartbeat {
+  readonly kind: "heartbeat";
+  /** The last sequence told. */
+  readonly lastSequence: number;
+}
 
 export interface RunFeedOptions {
   readonly store: RunStore;
@@ -49,7 +59,7 @@ export class RunFeed {
    *   unavailable: the server stops.
    * @throws the signal's reason.
    */
-  async *watch(id: string, after: number, signal: AbortSignal): AsyncGenerator<FeedItem> {
+  async *follow(id: string, after: number, signal: AbortSignal): AsyncGenerator<FeedNews> {
     const { lastSequence } = this.store.get(id);
     if (after > lastSequence) {
       throw new RequestError(
@@ -59,10 +69,15 @@ export class RunFeed {
     }
     this.watchers++;
     try {
-      yield* this.follow(id, after, signal);
+      yield* this.news(id, after, signal);
     } finally {
       this.watchers--;
     }
+  }
+
+  /** The same, one by one. */
+  async *watch(id: string, after: number, signal: AbortSignal): AsyncGenerator<FeedItem> {
+    for await (const news of this.follow(id, after, signal)) yield* itemsOf(news);
   }
 
   /** No run goes on: the watchers end when they have told of it; those that do not read are not waited for. */
@@ -73,27 +88,32 @@ export class RunFeed {
     do await new Promise((resolve) => setTimeout(resolve, 10)); while (this.watchers > 0 && performance.now() < end);
   }
 
-  private async *follow(id: string, after: number, signal: AbortSignal): AsyncGenerator<FeedItem> {
+  private async *news(id: string, after: number, signal: AbortSignal): AsyncGenerator<FeedNews> {
     let seen = after;
     while (true) {
       signal.throwIfAborted();
-      const { events, ended } = this.reader.read(id, seen);
-      if (ended) return;
-      for (const event of events) {
-        yield { kind: "event", event };
-        seen = event.sequence;
-      }
-      if (events.length === 0) {
-        if (this.closing) {
-          throw new RequestError("unavailable", "The server is shutting down; runs go on when it is back");
-        }
-        // Nothing was awaited since the log was read, so no event can have come between.
-        const rang = await this.bells.next(id, signal, this.heartbeatInterval);
-        if (!rang) yield { kind: "heartbeat", lastSequence: seen };
-      } else if (events.length === this.reader.limit) {
+      const batch = this.reader.read(id, seen);
+      if (batch.ended) return;
+      const last = batch.events.at(-1);
+      if (last) {
+        yield batch;
+        seen = last.sequence;
         // A long log is written without waiting for anything; the other calls get their turn.
-        await new Promise((resolve) => setTimeout(resolve));
+        if (batch.events.length === this.reader.limit) await new Promise((resolve) => setTimeout(resolve));
+        continue;
       }
+      if (this.closing) {
+        throw new RequestError("unavailable", "The server is shutting down; runs go on when it is back");
+      }
+      // Nothing was awaited since the log was read, so no event can have come between.
+      const rang = await this.bells.next(id, signal, this.heartbeatInterval);
+      if (!rang) yield { kind: "heartbeat", lastSequence: seen };
     }
   }
+}
+
+/** What a watcher is told at a time, one by one. */
+export function* itemsOf(news: FeedNews): Generator<FeedItem> {
+  if (news.kind === "heartbeat") return yield news;
+  for (const event of news.events) yield { kind: "event", event };
 }

@@ -7,7 +7,7 @@ import { PlanningTurns } from "../planning_turns.ts";
 import { DiskSpace } from "./disk_space.ts";
 import { type EventPage, EventPages, type EventQuery } from "./event_pages.ts";
 import type { Run } from "./run.ts";
-import { type FeedItem, RunFeed } from "./run_feed.ts";
+import { type FeedItem, type FeedNews, RunFeed } from "./run_feed.ts";
 import { RunLog } from "./run_log.ts";
 import { RunScheduler } from "./scheduler.ts";
 import { hasEnded } from "./state.ts";
@@ -193,7 +193,12 @@ export class TrainingRuns {
     this.log.info("run deleted", { run: id });
   }
 
-  /** The events after a sequence, then those to come, until the run has ended. @throws as `RunFeed.watch()` */
+  /** The events after a sequence, then those to come, until the run has ended. @throws as `RunFeed.follow()` */
+  follow(id: string, after: number, signal: AbortSignal): AsyncGenerator<FeedNews> {
+    return this.feed.follow(id, after, signal);
+  }
+
+  /** The same, one by one. */
   watch(id: string, after: number, signal: AbortSignal): AsyncGenerator<FeedItem> {
     return this.feed.watch(id, after, signal);
   }

@@ -1,8 +1,9 @@
 import type { ServiceImpl } from "@connectrpc/connect";
 import { RestartRunRequestSchema, TrainingConfigSchema, type TrainingService } from "../../gen/mod.ts";
+import { callKey } from "../call.ts";
 import type { Catalog } from "../catalog.ts";
 import { digestOf } from "../convert/digest.ts";
-import { toCheckpoint, toFeedItem, toRun, toRunEvent } from "../convert/run.ts";
+import { toCheckpoint, toRun, toRunEvent } from "../convert/run.ts";
 import type { ModelExports } from "../model_exports.ts";
 import { encodeEventsToken, encodePageToken } from "../runs/page_token.ts";
 import type { TrainingRuns } from "../runs/training_runs.ts";
@@ -10,6 +11,7 @@ import { checkExportModel } from "../validation/export.ts";
 import { checkRunName } from "../validation/fields.ts";
 import { checkListRunEvents, checkListRuns, checkRequestId, checkWatchRun } from "../validation/training.ts";
 import { checkTrainingConfig, fillAugmentation } from "../validation/training_config.ts";
+import { tell } from "./run_news.ts";
 
 export interface TrainingServiceParts {
   readonly runs: TrainingRuns;
@@ -20,14 +22,14 @@ export interface TrainingServiceParts {
 export function createTrainingService(parts: TrainingServiceParts): ServiceImpl<typeof TrainingService> {
   const { runs, catalog, exports } = parts;
   return {
-    async *train({ config: message, requestId: id }, { signal }) {
+    async *train({ config: message, requestId: id }, { signal, values }) {
       const requestId = checkRequestId(id);
       const checked = checkTrainingConfig(message);
       const config = fillAugmentation(checked, await catalog.describeDataset(checked.dataset));
       const requestDigest = await digestOf(TrainingConfigSchema, message);
       signal.throwIfAborted();
       const run = await runs.start(config, { requestId, requestDigest });
-      for await (const item of runs.watch(run.id, run.earliestSequence - 1, signal)) yield toFeedItem(item);
+      yield* tell(runs.follow(run.id, run.earliestSequence - 1, signal), values.get(callKey)?.relay);
     },
 
     getRun({ name }) {
@@ -64,9 +66,9 @@ export function createTrainingService(parts: TrainingServiceParts): ServiceImpl<
       return {};
     },
 
-    async *watchRun(request, { signal }) {
+    async *watchRun(request, { signal, values }) {
       const { id, after } = checkWatchRun(request);
-      for await (const item of runs.watch(id, after, signal)) yield toFeedItem(item);
+      yield* tell(runs.follow(id, after, signal), values.get(callKey)?.relay);
     },
 
     listRunEvents(request) {

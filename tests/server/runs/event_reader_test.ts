@@ -11,11 +11,15 @@ Deno.test("EventReader shares what it has read until the store changes", () => {
   const reader = new EventReader(store, 10);
   const first = reader.read("a", 0);
   assert(reader.read("a", 0) === first);
-  assertEquals([first.events.length, first.ended, reader.read("a", 1)], [1, false, { events: [], ended: false }]);
+  assertEquals([first.events.length, first.ended, reader.read("a", 1)], [1, false, {
+    kind: "events",
+    events: [],
+    ended: false,
+  }]);
   store.move("a", { state: "CANCELLED" }, 2);
   reader.forget();
   assertEquals([reader.read("a", 0).events.length, reader.read("a", 1).events.length], [2, 1]);
-  assertEquals(reader.read("a", 2), { events: [], ended: true });
+  assertEquals(reader.read("a", 2), { kind: "events", events: [], ended: true });
   store.close();
   Deno.removeSync(folder, { recursive: true });
 });
