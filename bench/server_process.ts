@@ -13,7 +13,15 @@ export async function spawnServer(dataDir: string): Promise<ServerProcess> {
   const root = new URL("../", import.meta.url);
   const child = new Deno.Command(Deno.execPath(), {
     args: [
-      ...["run", "--allow-all", "--no-check", "--quiet", "--config", new URL("deno.json", root).pathname],
+      ...[
+        "run",
+        ...(Deno.env.get("SRVARGS")?.split(" ") ?? []),
+        "--allow-all",
+        "--no-check",
+        "--quiet",
+        "--config",
+        new URL("deno.json", root).pathname,
+      ],
       ...[new URL("src/main.ts", root).href, "serve", "--listen", "127.0.0.1:0", "--data-dir", dataDir, "--json"],
     ],
     stdin: "null",
@@ -22,7 +30,7 @@ export async function spawnServer(dataDir: string): Promise<ServerProcess> {
   }).spawn();
   let killed = false;
   const kill = async () => {
-    if (!killed) child.kill("SIGKILL");
+    if (!killed) child.kill(Deno.env.get("SRVARGS")?.includes("prof") ? "SIGTERM" : "SIGKILL");
     killed = true;
     await child.status;
     await reader.cancel().catch(() => {});

@@ -61,3 +61,28 @@ Deno.test("Bells.next() can be given up by one who is still to be woken", async 
   abort.abort(new Error("enough"));
   await Promise.all([...others, last]);
 });
+
+Deno.test("Bells.ring() wakes few at once however often, and many at a bounded rate", async () => {
+  const bells = new Bells();
+  for (let i = 0; i < 10; i++) {
+    const rung = bells.next("few", forever);
+    bells.ring("few");
+    assertEquals(await Promise.race([rung, new Promise((resolve) => setTimeout(resolve, 0, "late"))]), true);
+  }
+  let woken = 0;
+  let done = false;
+  const wait = async () => {
+    while (!done) if (await bells.next("many", forever)) woken++;
+  };
+  const waiting = Array.from({ length: 300 }, wait);
+  const began = performance.now();
+  while (performance.now() - began < 200) {
+    bells.ring("many");
+    await new Promise((resolve) => setTimeout(resolve, 1));
+  }
+  const most = 32 * (2 + (performance.now() - began) / 16);
+  assertEquals(woken > 32 && woken < most, true, `${woken} woken, at most ${most}`);
+  done = true;
+  bells.ringAll();
+  await Promise.all(waiting);
+});
