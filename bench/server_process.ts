@@ -10,27 +10,16 @@ export interface ServerProcess {
 
 /** @throws {Error} when it ends before it listens. */
 export async function spawnServer(dataDir: string): Promise<ServerProcess> {
-  const root = new URL("../", import.meta.url);
-  const child = new Deno.Command(Deno.execPath(), {
-    args: [
-      ...[
-        "run",
-        ...(Deno.env.get("SRVARGS")?.split(" ") ?? []),
-        "--allow-all",
-        "--no-check",
-        "--quiet",
-        "--config",
-        new URL("deno.json", root).pathname,
-      ],
-      ...[new URL("src/main.ts", root).href, "serve", "--listen", "127.0.0.1:0", "--data-dir", dataDir, "--json"],
-    ],
+  // The launcher makes way for the server, which has its process id then.
+  const child = new Deno.Command(new URL("../multistep", import.meta.url).pathname, {
+    args: ["serve", "--listen", "127.0.0.1:0", "--data-dir", dataDir, "--json"],
     stdin: "null",
     stdout: "piped",
     stderr: "null",
   }).spawn();
   let killed = false;
   const kill = async () => {
-    if (!killed) child.kill(Deno.env.get("SRVARGS")?.includes("prof") ? "SIGTERM" : "SIGKILL");
+    if (!killed) child.kill("SIGKILL");
     killed = true;
     await child.status;
     await reader.cancel().catch(() => {});

@@ -62,6 +62,8 @@ export class Bells {
   ringAll(): void {
     for (const topic of [...this.waiting.keys()]) this.enqueue(topic);
     for (const wake of this.queue) wake();
+    clearTimeout(this.nextTurn);
+    this.nextTurn = undefined;
   }
 
   /** Waiters over all topics that no ring was for yet. */

@@ -175,7 +175,7 @@ launcherTest("runs main.ts with the Deno on PATH where it is exactly the pinned 
 
 launcherTest("has a server collect its garbage early, and no other command", async () => {
   await withReadyMachine(async ({ run }) => {
-    const flag = "argument: --v8-flags=--heap-growing-percent=30\n";
+    const flag = "argument: --v8-flags=--initial-old-space-size=32,--heap-growing-percent=30\n";
     assertStringIncludes((await run(["serve"])).stdout, `argument: run\n${flag}`);
     assert(!(await run(["runs", "list"])).stdout.includes("--v8-flags"));
   });
