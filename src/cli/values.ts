@@ -33,7 +33,7 @@ export function integer(placeholder: string, { minimum = 0, maximum = uint32Maxi
     read(value) {
       const parsed = Number(value);
       if (!/^\d+$/.test(value) || parsed < minimum || parsed > Math.min(maximum, uint32Maximum)) {
-        const isOpen = maximum === uint32Maximum && parsed <= maximum;
+        const isOpen = maximum === uint32Maximum && !(parsed > maximum);
         const range = isOpen ? `of at least ${minimum}` : `from ${minimum} to ${maximum}`;
         throw new UsageError(`must be a whole number ${range}, not "${value}"`);
       }

@@ -102,9 +102,12 @@ Deno.test("close() kills a worker that does not let go in the time it is given",
 
 Deno.test("a worker that hangs ends with its process, however early that ends", async () => {
   const dataDir = await Deno.makeTempDir({ prefix: "multistep-fault-" });
+  const modules = ["../../src/engine/mod.ts", "../support/small_training.ts"].map((path) => {
+    return new URL(path, import.meta.url).href;
+  });
   const script = `
-    const { startEngine } = await import("${new URL("../../src/engine/mod.ts", import.meta.url)}");
-    const { workerProcessId } = await import("${new URL("../support/small_training.ts", import.meta.url)}");
+    const modules = ${JSON.stringify(modules)}.map((module) => import(module));
+    const [{ startEngine }, { workerProcessId }] = await Promise.all(modules);
     await startEngine({ dataDir: "${dataDir}" });
     Deno.kill(workerProcessId("${dataDir}"), "SIGSTOP");
     Deno.exit(130);
