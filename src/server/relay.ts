@@ -1,7 +1,7 @@
 /**
- * A way for a stream's messages past Connect. Its pipeline takes some 70 microseconds a message, and encodes each one
- * for each stream; what hundreds of streams are told alike is encoded once here, and written as it is. The call's first
- * message, its end and its errors are Connect's all the same.
+ * A way for a stream's messages past Connect, whose pipeline of asynchronous generators encodes each message for each
+ * stream: with 1,000 watchers, that and its garbage were most of what the server did. What many streams are told alike
+ * is encoded once here, and written as it is. The call's first message, its end and its errors are Connect's all the same.
  */
 import type { Http2ServerRequest } from "node:http2";
 import { create, type DescMessage, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
