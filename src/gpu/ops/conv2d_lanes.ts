@@ -149,12 +149,10 @@ function* laneForms(
   const [rowWindows, columnWindows] = [windows(rows, 16), windows(columns, 32)];
   for (const channels of [1, 2, 4] as const) {
     if (writes % (lanes * channels) !== 0) continue;
-    const form = { dy: rows.taps, dx: columns.taps, inputQuads, lanes };
-    const parts = range(1, Math.min(taps, MAX_PARTS)).find((parts) => {
-      return lanePartQuads({ ...form, tile: { channels }, parts }) * 16 <= target.maxUniformBindingBytes;
-    });
+    const form = { dy: rows.taps, dx: columns.taps, inputQuads, lanes, tile: { channels } };
+    const parts = uniformParts(form, target);
     if (parts === undefined) continue;
-    const partQuads = lanePartQuads({ ...form, tile: { channels }, parts });
+    const partQuads = lanePartQuads({ ...form, parts });
     for (let height = 1; height <= rowWindows.length; height++) {
       for (let width = 1; width <= columnWindows.length; width++) {
         const pixels = height * width;
