@@ -11,6 +11,20 @@ export class CommandError extends Error {
   override readonly name = "CommandError";
 }
 
+/** Why a file that the user named could not be written. */
+export function cannotWrite(path: string, cause: unknown): CommandError {
+  const reason = cause instanceof Deno.errors.NotFound
+    ? "its folder does not exist"
+    : cause instanceof Deno.errors.PermissionDenied
+    ? "permission denied"
+    : cause instanceof Deno.errors.IsADirectory
+    ? "it is a folder"
+    : cause instanceof Error
+    ? cause.message
+    : String(cause);
+  return new CommandError(`Cannot write "${path}": ${reason}`, { cause });
+}
+
 /** The user asked to stop: exit code 130, as shells report a program that Ctrl-C ended. The message may have lines. */
 export class InterruptedError extends Error {
   override readonly name = "InterruptedError";

@@ -169,8 +169,9 @@ Deno.test("bench passes on its options and writes a line a measurement", async (
       };
     },
   };
+  const trace = await Deno.makeTempFile({ suffix: ".json" });
   const line = "bench train --model resnet-20 --batch-size 32 --image 28x28x1 --classes 7 --runs 3 --filter lm " +
-    "--precision mixed --trace step.json --tune on --json";
+    `--precision mixed --trace ${trace} --tune on --json`;
   const outcome = await runCommand(line.split(" "), { local });
   assertEquals(jsonLines(outcome), [{
     benchmark: "train",
@@ -191,7 +192,7 @@ Deno.test("bench passes on its options and writes a line a measurement", async (
     precision: "mixed",
     runs: 3,
     filter: "lm",
-    trace: "step.json",
+    trace,
     tune: "on",
   }]);
   const text = await runCommand(["bench", "train"], { local });
@@ -201,6 +202,17 @@ Deno.test("bench passes on its options and writes a line a measurement", async (
   );
   const elsewhere = await runCommand(["bench", "infer", "--trace", "step.json"], { local });
   assertEquals(elsewhere.code, 2);
+  await Deno.remove(trace);
+});
+
+Deno.test("bench train refuses a trace that cannot be written before it measures", async () => {
+  const local = {
+    bench(): never {
+      throw new Error("It measures");
+    },
+  };
+  const { code, stderr } = await runCommand(["bench", "train", "--trace", "/nowhere/step.json"], { local });
+  assertEquals([code, stderr], [1, 'multistep: Cannot write "/nowhere/step.json": its folder does not exist\n']);
 });
 
 Deno.test("bench fails where no case was measured, and when interrupted", async () => {

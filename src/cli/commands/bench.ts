@@ -1,6 +1,6 @@
 /** `bench` measures this machine. */
 import { type Command, defineCommand, defineGroup, type Session } from "../command.ts";
-import { CommandError, InterruptedError } from "../errors.ts";
+import { cannotWrite, CommandError, InterruptedError } from "../errors.ts";
 import { formatRate } from "../format.ts";
 import { type BenchKind, benchKinds, type BenchMeasurement } from "../local.ts";
 import { defaulting, optional, type OptionValues } from "../options.ts";
@@ -53,6 +53,7 @@ async function measure(
   values: OptionValues<typeof measured> & Partial<OptionValues<typeof measuredOfTraining>>,
   { context, output }: Session,
 ): Promise<number> {
+  if (values.trace !== undefined) await assertWritable(values.trace);
   const interruption = new AbortController();
   const removeHandler = context.onInterrupt(() => interruption.abort());
   let measurements = 0;
@@ -81,6 +82,15 @@ async function measure(
   if (interruption.signal.aborted) throw new InterruptedError();
   if (measurements === 0) throw new CommandError(`No case of bench ${kind} has "${values.filter ?? ""}" in its name`);
   return 0;
+}
+
+/** Before minutes of measuring. @throws {CommandError} */
+async function assertWritable(path: string): Promise<void> {
+  try {
+    (await Deno.open(path, { write: true, create: true })).close();
+  } catch (error) {
+    throw cannotWrite(path, error);
+  }
 }
 
 function measurementJson({ benchmark, median, unit, runs, adapter, ...rest }: BenchMeasurement): JsonObject {

@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 import { ConnectError } from "@connectrpc/connect";
 import { CheckpointChoice, type ExportModelResponse } from "../../gen/mod.ts";
 import { type ClientSession, defineClientCommand } from "../command.ts";
-import { CommandError } from "../errors.ts";
+import { cannotWrite, CommandError } from "../errors.ts";
 import { formatBytes } from "../format.ts";
 import { defaulting, flag, required } from "../options.ts";
 import { resolveRun, runNameHelp } from "../run_names.ts";
@@ -88,13 +88,6 @@ async function replaceFile(path: string, write: (file: Deno.FsFile) => Promise<v
   } catch (error) {
     await Deno.remove(temporary).catch(() => {});
     if (error instanceof CommandError || error instanceof ConnectError) throw error;
-    throw new CommandError(`Cannot write "${path}": ${fileProblem(error)}`, { cause: error });
+    throw cannotWrite(path, error);
   }
-}
-
-function fileProblem(error: unknown): string {
-  if (error instanceof Deno.errors.NotFound) return "its folder does not exist";
-  if (error instanceof Deno.errors.PermissionDenied) return "permission denied";
-  if (error instanceof Deno.errors.IsADirectory) return "it is a folder";
-  return error instanceof Error ? error.message : String(error);
 }

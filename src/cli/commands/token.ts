@@ -1,7 +1,7 @@
 /** `token create` makes a bearer token. */
-import { appendFileSync, existsSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { defineCommand, defineGroup } from "../command.ts";
-import { CommandError } from "../errors.ts";
+import { cannotWrite } from "../errors.ts";
 import { tokenScopes } from "../local.ts";
 import { defaulting, optional } from "../options.ts";
 import { choice, text } from "../values.ts";
@@ -40,10 +40,8 @@ function append(path: string, line: string): void {
   try {
     const before = existsSync(path) ? readFileSync(path, "utf8") : "";
     const lineBreak = before === "" || before.endsWith("\n") ? "" : "\n";
-    appendFileSync(path, `${lineBreak}${line}\n`, { mode: 0o600 });
+    Deno.writeTextFileSync(path, `${lineBreak}${line}\n`, { append: true, mode: 0o600 });
   } catch (error) {
-    throw new CommandError(`Cannot write to "${path}": ${error instanceof Error ? error.message : error}`, {
-      cause: error,
-    });
+    throw cannotWrite(path, error);
   }
 }
