@@ -1,4 +1,6 @@
 /** Images a second of whole networks: training steps and inference batches, on random images resident in memory. */
+import { ALL_BATCHES } from "../src/engine/batch_feed.ts";
+import type { Batch } from "../src/engine/batches.ts";
 import { pipelined } from "../src/engine/runner.ts";
 import type { TuningOptions } from "../src/engine/tuning.ts";
 import { measureMultiplyAdds } from "./ceilings.ts";
@@ -43,7 +45,7 @@ async function* benchNetwork(benchmark: "train" | "infer", options: NetworkBench
   try {
     const ceiling = await measureMultiplyAdds({ device: session.device, timer, runs: options.runs });
     yield { ...ceiling, benchmark };
-    const { imagesPerSecond, submitsPerStep } = await measureSteps(session, options);
+    const { imagesPerSecond, waiting, submitsPerStep } = await measureSteps(session, options);
     const javascript = await measureJavaScript(session);
     const flops = 2 * FORWARD_PASSES[benchmark] * forwardMultiplyAdds(options);
     yield summarise(imagesPerSecond, {
@@ -54,6 +56,7 @@ async function* benchNetwork(benchmark: "train" | "infer", options: NetworkBench
       details: {
         share_of_ceiling: median(imagesPerSecond) * flops / 1e9 / ceiling.median,
         javascript_ms: median(javascript),
+        data_wait_share: median(waiting),
         submits_per_step: submitsPerStep,
         dispatches: session.runner.execution.kernels.length,
       },
@@ -66,7 +69,7 @@ async function* benchNetwork(benchmark: "train" | "infer", options: NetworkBench
 }
 
 /** Steps as a run makes them, some in flight. */
-async function measureSteps(session: NetworkSession, { runs, batchSize, signal }: NetworkBenchOptions) {
+async function measureSteps(session: NetworkSession, { runs, signal }: NetworkBenchOptions) {
   const { queue } = session.device.handle;
   const queueSubmit = queue.submit.bind(queue);
   let [steps, submits] = [0, 0];
@@ -74,20 +77,27 @@ async function measureSteps(session: NetworkSession, { runs, batchSize, signal }
     submits++;
     return queueSubmit(buffers);
   };
-  const submit = (indices: Uint32Array) => {
+  const submit = (batch: Batch) => {
     steps++;
-    return { runner: session.runner, ticket: session.submit(indices) };
+    return { runner: session.runner, ticket: session.submit(batch) };
   };
   const imagesPerSecond: number[] = [];
-  const { batches } = session;
+  const waiting: number[] = [];
   for (let run = -WARM_UP_RUNS; run < runs; run++) {
     const started = performance.now();
-    for await (const _step of pipelined(batches, submit, signal));
+    let dataWait = 0;
+    let images = 0;
+    for await (const step of pipelined(session.feed.batches(0, ALL_BATCHES, signal), submit, { signal })) {
+      dataWait += step.dataWait;
+      images += step.batch.count;
+    }
     const seconds = (performance.now() - started) / 1000;
-    if (run >= 0) imagesPerSecond.push(batches.length * batchSize / seconds);
+    if (run < 0) continue;
+    imagesPerSecond.push(images / seconds);
+    waiting.push(dataWait / seconds);
   }
   queue.submit = queueSubmit;
-  return { imagesPerSecond, submitsPerStep: submits / steps };
+  return { imagesPerSecond, waiting, submitsPerStep: submits / steps };
 }
 
 /**
@@ -98,7 +108,7 @@ async function measureJavaScript(session: NetworkSession): Promise<number[]> {
   const times: number[] = [];
   for (let step = 0; step < JAVASCRIPT_STEPS; step++) {
     const started = performance.now();
-    const ticket = session.submit(session.batches[step % session.batches.length]);
+    const ticket = session.submit(session.gather(step));
     times.push(performance.now() - started);
     await session.runner.read(ticket);
   }

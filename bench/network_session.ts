@@ -1,6 +1,7 @@
 /** A whole network on the GPU with random images in memory: what is measured of it takes steps here. */
 import { decayScales, GpuDevice, type Plan, type ReadBackTicket, Variables } from "../src/gpu/mod.ts";
 import { describeModel, initialValues } from "../src/models/mod.ts";
+import { HostFeed } from "../src/engine/batch_feed.ts";
 import { type Batch, gatherBatch, sequentialBatches } from "../src/engine/batches.ts";
 import type { TrainingConfig } from "../src/engine/messages.ts";
 import { inferenceProgram, type Program, trainingProgram } from "../src/engine/programs.ts";
@@ -23,6 +24,8 @@ const STEP: StepArguments = { learningRate: 0.01, seed: 1, epoch: 0 };
 
 export class NetworkSession {
   readonly #data: { readonly count: number; readonly pixels: Uint8Array; readonly labels: Uint32Array };
+  /** All batches in order, again and again. */
+  readonly feed: HostFeed;
 
   private constructor(
     readonly device: GpuDevice,
@@ -38,6 +41,7 @@ export class NetworkSession {
       pixels: randomBytes(count * height * width * channels),
       labels: Uint32Array.from(randomBytes(count), (byte) => byte % classes),
     };
+    this.feed = HostFeed.sequential(this.#data, { batchSize });
   }
 
   /** Opens the device, compiles, and uploads initial values. */
@@ -68,13 +72,11 @@ export class NetworkSession {
     }
   }
 
-  /** The indices of each batch. */
-  get batches(): Uint32Array[] {
-    return sequentialBatches(this.#data.count, this.options.batchSize);
-  }
-
-  gather(indices: Uint32Array): Batch {
-    return gatherBatch(this.#data, indices, this.options.batchSize);
+  /** Gathers the batch of a step, as the feed does. */
+  gather(step: number): Batch {
+    const { batchSize } = this.options;
+    const batches = sequentialBatches(this.#data.count, batchSize);
+    return gatherBatch(this.#data, batches[step % batches.length], batchSize);
   }
 
   /** Fills the inputs of the next step. */
@@ -82,9 +84,9 @@ export class NetworkSession {
     this.runner.write(batch, STEP);
   }
 
-  /** What a run does each step: gathers, writes, encodes, submits. */
-  submit(indices: Uint32Array): ReadBackTicket {
-    return this.runner.submit(this.gather(indices), STEP);
+  /** What a run does each step with its batch: writes, encodes, submits. */
+  submit(batch: Batch): ReadBackTicket {
+    return this.runner.submit(batch, STEP);
   }
 
   destroy(): void {

@@ -42,7 +42,7 @@ export async function timeStep(
   timer: Pick<GpuTimer, "clock" | "nanosecondsPerTick">,
 ): Promise<StepTimeline> {
   const { model, batchSize } = session.options;
-  for (let step = 0; step < WARM_UP_STEPS; step++) await session.runner.read(session.submit(session.batches[step]));
+  for (let step = 0; step < WARM_UP_STEPS; step++) await session.runner.read(session.submit(session.gather(step)));
   const tick = timer.nanosecondsPerTick;
   const measured = tick === undefined ? await timeSubmits(session) : await timePasses(session, tick);
   return {
@@ -76,7 +76,7 @@ async function timePasses(session: NetworkSession, nanosecondsPerTick: number): 
   const stamps = new DispatchStamps(device.handle, kernels.length);
   try {
     const host = new HostClock();
-    const batch = host.time("gather images", () => session.gather(session.batches[0]));
+    const batch = host.time("gather images", () => session.gather(0));
     host.time("write inputs", () => session.write(batch));
     let encoded = 0;
     const ticket = runner.submitWritten((encoder) => {
@@ -106,7 +106,7 @@ async function timePasses(session: NetworkSession, nanosecondsPerTick: number): 
 async function timeSubmits(session: NetworkSession): Promise<Measured> {
   const { device: { handle }, runner: { execution }, plan } = session;
   const host = new HostClock();
-  const batch = host.time("gather images", () => session.gather(session.batches[0]));
+  const batch = host.time("gather images", () => session.gather(0));
   host.time("write inputs", () => session.write(batch));
   const dispatches: DispatchSpan[] = [];
   for (const [i, kernel] of execution.kernels.entries()) {

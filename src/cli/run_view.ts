@@ -85,9 +85,17 @@ export class RunView {
       parts.push(`loss ${formatLoss(progress.metrics.loss)}`, `top-1 ${formatFraction(progress.metrics.top1)}`);
     }
     parts.push(`${formatRate(progress.imagesPerSecond)} images/s`);
+    const waiting = dataWaitShare(progress);
+    if (waiting > 0.01) parts.push(`${formatFraction(waiting)} waiting for data`);
     if (progress.secondsLeft !== undefined) parts.push(`${formatDuration(progress.secondsLeft)} left`);
     return parts.join("  ");
   }
+}
+
+/** The share of the steps' time that went by until their batches were there. */
+function dataWaitShare({ dataWaitSeconds, imagesPerSecond, metrics }: TrainingProgress): number {
+  const images = metrics?.images ?? 0;
+  return images === 0 ? 0 : dataWaitSeconds * imagesPerSecond / images;
 }
 
 /** An event as one flat object: its kind by name, and the fields of that kind beside those of every event. */

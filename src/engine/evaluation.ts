@@ -1,12 +1,13 @@
-import type { DatasetDescription, LabelledImages } from "../data/mod.ts";
+import type { DatasetDescription } from "../data/mod.ts";
 import type { Checkpoint } from "../models/mod.ts";
-import { gatherBatch, limitImages, sequentialBatches } from "./batches.ts";
+import { ALL_BATCHES, type BatchFeed, HostFeed } from "./batch_feed.ts";
+import { type Batch, limitImages } from "./batches.ts";
 import { readCheckpoint } from "./checkpoint_files.ts";
 import { type EngineContext, withRoom } from "./context.ts";
 import { EngineError, type EvaluationEvent, type EvaluationJob } from "./messages.ts";
 import { MetricSums } from "./metrics.ts";
 import { evaluationProgram } from "./programs.ts";
-import { pipelined, type Runner } from "./runner.ts";
+import { type FinishedStep, pipelined, type Runner } from "./runner.ts";
 import { loadNetwork, shapeOf } from "./trained_network.ts";
 import { tunePrograms } from "./tuning.ts";
 
@@ -38,10 +39,11 @@ export async function* evaluate(
     const confusion = new Uint32Array(classes * classes);
     const started = performance.now();
     let imagesDone = 0;
-    for await (const { item, output } of evaluationBatches(network.runner, { images, batchSize }, signal)) {
-      sums.add(output, item.length);
-      item.forEach((index, row) => confusion[images.labels[index] * classes + output[row * 4 + 2]]++);
-      imagesDone += item.length;
+    const feed = HostFeed.sequential(images, { batchSize });
+    for await (const { batch: { count, labels }, output } of evaluationSteps(network.runner, feed, signal)) {
+      sums.add(output, count);
+      labels.subarray(0, count).forEach((label, row) => confusion[label * classes + output[row * 4 + 2]]++);
+      imagesDone += count;
       yield { kind: "progress", imagesDone, imagesTotal: images.count };
     }
     const imagesPerSecond = images.count / Math.max(1e-3, (performance.now() - started) / 1000);
@@ -52,17 +54,10 @@ export async function* evaluate(
   }
 }
 
-/** Runs an evaluation program over images in order; yields the indices and the results of each batch. */
-export function evaluationBatches(
-  runner: Runner,
-  { images, batchSize }: { readonly images: LabelledImages; readonly batchSize: number },
-  signal: AbortSignal,
-): AsyncGenerator<{ readonly item: Uint32Array; readonly output: Float32Array }> {
-  const submit = (indices: Uint32Array) => {
-    const ticket = runner.submit(gatherBatch(images, indices, batchSize), { learningRate: 0, seed: 0, epoch: 0 });
-    return { runner, ticket };
-  };
-  return pipelined(sequentialBatches(images.count, batchSize), submit, signal);
+/** Runs an evaluation program over all images of a feed. */
+export function evaluationSteps(runner: Runner, feed: BatchFeed, signal: AbortSignal): AsyncGenerator<FinishedStep> {
+  const submit = (batch: Batch) => ({ runner, ticket: runner.submit(batch, { learningRate: 0, seed: 0, epoch: 0 }) });
+  return pipelined(feed.batches(0, ALL_BATCHES, signal), submit, { signal });
 }
 
 function requireMatch({ dataset: trained }: Checkpoint, dataset: DatasetDescription): void {

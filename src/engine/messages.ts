@@ -91,6 +91,8 @@ export type TrainingEvent =
       readonly metrics: Metrics;
       readonly learningRate: number;
       readonly imagesPerSecond: number;
+      /** Seconds the step waited for its batch. */
+      readonly dataWait: number;
       readonly totalSteps: number;
       readonly secondsLeft?: number;
     }

@@ -174,24 +174,39 @@ export function planOptions(
   return { target: device.target, keep: [program.output], memoryBudget: device.memoryBudget };
 }
 
+/** A step that was submitted with a batch, and what came of it. */
+export interface FinishedStep {
+  readonly batch: Batch;
+  readonly output: Float32Array;
+  /** Seconds it waited for its batch. */
+  readonly dataWait: number;
+}
+
 /**
  * Submits a step for each batch and yields the outputs in order, STEPS_IN_FLIGHT at a time. Between steps it lets the
  * event loop run, so that other calls and aborts are heard.
+ * @param stop.pause Once aborted, no further batch is asked for; the steps in flight are finished.
+ * @throws the reason of `stop.signal` when that is aborted.
  */
-export async function* pipelined<T>(
-  items: Iterable<T>,
-  submit: (item: T) => { readonly runner: Runner; readonly ticket: ReadBackTicket },
-  signal: AbortSignal,
-): AsyncGenerator<{ readonly item: T; readonly output: Float32Array }> {
-  const inFlight: { item: T; runner: Runner; ticket: ReadBackTicket }[] = [];
+export async function* pipelined(
+  batches: AsyncIterable<Batch>,
+  submit: (batch: Batch) => { readonly runner: Runner; readonly ticket: ReadBackTicket },
+  { signal, pause }: { readonly signal: AbortSignal; readonly pause?: AbortSignal },
+): AsyncGenerator<FinishedStep> {
+  const inFlight: (Omit<FinishedStep, "output"> & { runner: Runner; ticket: ReadBackTicket })[] = [];
   const next = async () => {
-    const { item, runner, ticket } = inFlight.shift() as typeof inFlight[number];
-    return { item, output: await runner.read(ticket) };
+    const { batch, dataWait, runner, ticket } = inFlight.shift() as typeof inFlight[number];
+    return { batch, dataWait, output: await runner.read(ticket) };
   };
+  const source = batches[Symbol.asyncIterator]();
   try {
-    for (const item of items) {
+    while (!pause?.aborted) {
+      const asked = performance.now();
+      const { done, value: batch } = await source.next();
+      if (done) break;
+      const dataWait = (performance.now() - asked) / 1000;
       signal.throwIfAborted();
-      inFlight.push({ item, ...submit(item) });
+      inFlight.push({ batch, dataWait, ...submit(batch) });
       if (inFlight.length === STEPS_IN_FLIGHT) {
         while (inFlight.length > 0) yield await next();
       }
@@ -199,6 +214,7 @@ export async function* pipelined<T>(
     }
     while (inFlight.length > 0) yield await next();
   } finally {
+    await source.return?.();
     // An early end leaves submitted steps behind; their staging buffers must be free before the next use.
     while (inFlight.length > 0) await next();
   }

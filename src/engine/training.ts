@@ -1,5 +1,6 @@
 import type { DatasetDescription } from "../data/mod.ts";
 import type { Checkpoint } from "../models/mod.ts";
+import { HostFeed } from "./batch_feed.ts";
 import { limitImages } from "./batches.ts";
 import { CheckpointFolder } from "./checkpoint_folder.ts";
 import { type EngineContext, withRoom } from "./context.ts";
@@ -59,7 +60,11 @@ export async function* train(
     train: limitImages(await context.datasets.load(config.dataset, "train"), config.limitTrain),
     test: limitImages(await context.datasets.load(config.dataset, "test"), config.limitTest),
   };
-  const session = await TrainingSession.create(context.device, { config, folder, dataset, plans, images, from });
+  const feeds = {
+    train: HostFeed.shuffled(images.train, config),
+    test: HostFeed.sequential(images.test, { batchSize: plans.evaluationBatch }),
+  };
+  const session = await TrainingSession.create(context.device, { config, folder, dataset, plans, feeds, from });
   try {
     yield* session.prepare(stop);
     yield* session.train(stop);

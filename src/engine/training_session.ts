@@ -1,10 +1,11 @@
-import type { DatasetDescription, LabelledImages } from "../data/mod.ts";
+import type { DatasetDescription } from "../data/mod.ts";
 import { decayScales, elementCount, type GpuDevice, type Variable, Variables } from "../gpu/mod.ts";
 import { type BestEvaluation, type Checkpoint, initialValues, type NamedTensor } from "../models/mod.ts";
-import { epochBatches, gatherBatch } from "./batches.ts";
+import type { BatchFeed } from "./batch_feed.ts";
+import type { Batch } from "./batches.ts";
 import type { CheckpointFolder } from "./checkpoint_folder.ts";
-import { evaluationBatches } from "./evaluation.ts";
-import type { Planned, TrainingPlans } from "./fit.ts";
+import { evaluationSteps } from "./evaluation.ts";
+import { imagesUsed, type Planned, type TrainingPlans } from "./fit.ts";
 import { EngineError, type Metrics, type TrainingConfig, type TrainingEvent } from "./messages.ts";
 import { MetricSums, Speedometer } from "./metrics.ts";
 import { datasetOf } from "./resume.ts";
@@ -18,7 +19,8 @@ export interface SessionParts {
   readonly folder: CheckpointFolder;
   readonly dataset: DatasetDescription;
   readonly plans: TrainingPlans;
-  readonly images: { readonly train: LabelledImages; readonly test: LabelledImages };
+  /** The session's own from now on: destroyed with it. */
+  readonly feeds: { readonly train: BatchFeed; readonly test: BatchFeed };
   /** Where to go on; undefined: from the initial values. */
   readonly from?: Checkpoint;
 }
@@ -45,12 +47,11 @@ export class TrainingSession {
   #best: BestEvaluation | undefined;
   /** The step that a resumed job would go on from. */
   #savedStep: number;
-  #order: { readonly epoch: number; readonly batches: readonly Uint32Array[] } | undefined;
 
   private constructor(parts: SessionParts, gpu: SessionGpu) {
     this.#parts = parts;
     this.#gpu = gpu;
-    this.#stepsPerEpoch = stepsPerEpoch(parts.images.train.count, parts.config);
+    this.#stepsPerEpoch = stepsPerEpoch(imagesUsed(parts.config, parts.dataset).train, parts.config);
     const { epoch, stepInEpoch, step } = parts.from?.position ?? { epoch: 0, stepInEpoch: 0, step: 0 };
     this.#epoch = epoch;
     this.#stepInEpoch = stepInEpoch;
@@ -60,14 +61,15 @@ export class TrainingSession {
 
   static async create(device: GpuDevice, parts: SessionParts): Promise<TrainingSession> {
     const { full, tail, evaluation } = parts.plans;
-    const variables = await device.allocate(() => new Variables(device, full.plan));
-    const made: { destroy(): void }[] = [variables];
-    const runner = async ({ program, plan }: Planned) => {
-      const created = await Runner.create(device, program, { plan, variables });
-      made.push(created);
-      return created;
+    const made: { destroy(): void }[] = Object.values(parts.feeds);
+    const add = <T extends { destroy(): void }>(part: T): T => {
+      made.push(part);
+      return part;
     };
     try {
+      const variables = add(await device.allocate(() => new Variables(device, full.plan)));
+      const runner = async ({ program, plan }: Planned) =>
+        add(await Runner.create(device, program, { plan, variables }));
       const gpu = {
         variables,
         full: await runner(full),
@@ -117,6 +119,7 @@ export class TrainingSession {
     tail?.destroy();
     evaluation.destroy();
     variables.destroy();
+    for (const feed of Object.values(this.#parts.feeds)) feed.destroy();
   }
 
   #upload(): void {
@@ -132,43 +135,34 @@ export class TrainingSession {
   }
 
   /** Up to the next checkpoint, the end of the epoch or the pause. */
-  async *#trainSteps({ signal, pause }: StopSignals): AsyncGenerator<TrainingEvent> {
-    const { config, images: { train: images } } = this.#parts;
+  async *#trainSteps(stop: StopSignals): AsyncGenerator<TrainingEvent> {
+    const { config, feeds } = this.#parts;
     const { batchSize, seed } = config;
     const { variables, full, tail } = this.#gpu;
     const epoch = this.#epoch;
     const learningRate = learningRateOf(config, epoch);
     const speed = new Speedometer(performance.now());
     const totalSteps = config.epochs * this.#stepsPerEpoch;
-    const submit = (indices: Uint32Array) => {
-      const runner = indices.length === batchSize ? full : tail ?? full;
-      const ticket = runner.submit(gatherBatch(images, indices, indices.length), { learningRate, seed, epoch });
+    const range = { start: this.#stepInEpoch, count: stepsToCheckpoint(this.#step, config) };
+    const batches = feeds.train.batches(epoch, range, stop.signal);
+    const submit = (batch: Batch) => {
+      const runner = batch.count === batchSize ? full : tail ?? full;
+      const ticket = runner.submit(batch, { learningRate, seed, epoch });
       variables.changed();
       return { runner, ticket };
     };
-    for await (const { item, output } of pipelined(untilAborted(this.#batches(), pause), submit, signal)) {
+    for await (const { batch: { count }, output, dataWait } of pipelined(batches, submit, stop)) {
       this.#step++;
       this.#stepInEpoch++;
       const sums = new MetricSums();
-      sums.add(output, item.length);
+      sums.add(output, count);
       const metrics = sums.means;
       if (!Number.isFinite(metrics.loss)) throw this.#diverged(`The loss became ${metrics.loss}`);
-      const imagesPerSecond = speed.add(item.length, performance.now());
+      const imagesPerSecond = speed.add(count, performance.now());
       const secondsLeft = (totalSteps - this.#step) * batchSize / imagesPerSecond;
-      const progress = { metrics, learningRate, imagesPerSecond, secondsLeft, totalSteps };
+      const progress = { metrics, learningRate, imagesPerSecond, dataWait, secondsLeft, totalSteps };
       yield { kind: "progress", step: this.#step, epoch, ...progress };
     }
-  }
-
-  /** Of the epoch's batches, those from here to the next checkpoint. */
-  #batches(): readonly Uint32Array[] {
-    const { config, images: { train: { count } } } = this.#parts;
-    const epoch = this.#epoch;
-    if (this.#order?.epoch !== epoch) {
-      this.#order = { epoch, batches: epochBatches(count, config.batchSize, { seed: config.seed, epoch }) };
-    }
-    const start = this.#stepInEpoch;
-    return this.#order.batches.slice(start, start + stepsToCheckpoint(this.#step, config));
   }
 
   async *#endEpoch(signal: AbortSignal): AsyncGenerator<TrainingEvent> {
@@ -184,10 +178,9 @@ export class TrainingSession {
   }
 
   async #evaluate(signal: AbortSignal): Promise<Metrics> {
-    const { images: { test }, plans: { evaluationBatch } } = this.#parts;
     const sums = new MetricSums();
-    const batches = evaluationBatches(this.#gpu.evaluation, { images: test, batchSize: evaluationBatch }, signal);
-    for await (const { item, output } of batches) sums.add(output, item.length);
+    const steps = evaluationSteps(this.#gpu.evaluation, this.#parts.feeds.test, signal);
+    for await (const { batch: { count }, output } of steps) sums.add(output, count);
     return sums.means;
   }
 
@@ -232,13 +225,6 @@ export class TrainingSession {
       "diverged",
       `${what} at step ${this.#step}: training has diverged; try a learning rate below ${rate}${range}`,
     );
-  }
-}
-
-function* untilAborted<T>(items: Iterable<T>, signal: AbortSignal): Generator<T> {
-  for (const item of items) {
-    if (signal.aborted) return;
-    yield item;
   }
 }
 

@@ -13,7 +13,7 @@ const config = { ...smallConfig, checkpointEverySteps: 4 };
 /** An event without what depends on the clock, on the run's folder, and on where it was paused (which files are kept). */
 function timeless(event: TrainingEvent): unknown {
   const text = JSON.stringify(event, (key, value) => {
-    if (["imagesPerSecond", "secondsLeft", "kept"].includes(key)) return undefined;
+    if (["imagesPerSecond", "dataWait", "secondsLeft", "kept"].includes(key)) return undefined;
     return typeof value === "string" ? value.replace(/^runs\/[a-z]+\//, "") : value;
   });
   return JSON.parse(text);

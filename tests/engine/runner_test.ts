@@ -1,6 +1,7 @@
 /** What a step costs in calls: counted on the real device. */
-import { assertEquals } from "@std/assert";
-import { gatherBatch, sequentialBatches } from "../../src/engine/batches.ts";
+import { assert, assertEquals } from "@std/assert";
+import { ALL_BATCHES, HostFeed } from "../../src/engine/batch_feed.ts";
+import type { Batch } from "../../src/engine/batches.ts";
 import type { Program } from "../../src/engine/programs.ts";
 import { pipelined, planProgram, Runner } from "../../src/engine/runner.ts";
 import {
@@ -29,18 +30,18 @@ Deno.test("Runner.submit() is one submit, waits for nothing and creates nothing"
   const runner = await Runner.create(device, program, { plan, variables });
   const calls = recordCalls(device);
   try {
-    const submit = (indices: Uint32Array) => {
-      return { runner, ticket: runner.submit(gatherBatch(data, indices, batchSize), step) };
-    };
-    const [first] = sequentialBatches(data.count, batchSize);
-    const { ticket } = submit(first);
+    const submit = (batch: Batch) => ({ runner, ticket: runner.submit(batch, step) });
+    const { signal } = new AbortController();
+    const batches = await Array.fromAsync(HostFeed.sequential(data, { batchSize }).batches(0, ALL_BATCHES, signal));
+    const { ticket } = submit(batches[0]);
     assertEquals(calls.splice(0), ["submit"]);
     await runner.read(ticket);
     assertEquals(calls.splice(0), ["mapAsync"]);
 
-    const batches = sequentialBatches(data.count, batchSize);
-    const done = await Array.fromAsync(pipelined(batches, submit, new AbortController().signal));
-    assertEquals(done.map(({ item }) => item), batches);
+    const done = await Array.fromAsync(pipelined(slowly(batches), submit, { signal }));
+    assertEquals(done.map(({ batch }) => batch), batches);
+    // Asked for and waited for, one after another.
+    assert(done.every(({ dataWait }) => dataWait > 0.004 && dataWait < 5));
     // Results are read three at a time.
     const three = ["submit", "submit", "submit", "mapAsync", "mapAsync", "mapAsync"];
     assertEquals([...calls], [...three, ...three]);
@@ -51,6 +52,13 @@ Deno.test("Runner.submit() is one submit, waits for nothing and creates nothing"
     device.destroy();
   }
 });
+
+async function* slowly<T>(items: Iterable<T>): AsyncGenerator<T> {
+  for (const item of items) {
+    await new Promise((resolve) => setTimeout(resolve, 5));
+    yield item;
+  }
+}
 
 /** A training step without a convolution: compiled in no time. */
 function smallProgram(): Program {

@@ -82,7 +82,7 @@ export async function* fakeTraining(
     position = { ...position, step, weights: nextWeights(position.weights, step) };
     const { learningRate } = config;
     const metrics = metricsOf(config.seed, step, config.batchSize);
-    yield { kind: "progress", step, epoch, metrics, learningRate, imagesPerSecond: 100, totalSteps };
+    yield { kind: "progress", step, epoch, metrics, learningRate, imagesPerSecond: 100, dataWait: 0, totalSteps };
     breakDown(config, firstFault);
     const isResult = step === totalSteps || everyEpoch && step % stepsPerEpoch === 0;
     let best = false;

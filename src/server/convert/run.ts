@@ -72,8 +72,8 @@ function toKind(body: RunEventBody): MessageInitShape<typeof proto.RunEventSchem
       return { case: "preparing", value };
     }
     case "progress": {
-      const { kind: _, ...value } = body;
-      return { case: "progress", value };
+      const { kind: _, dataWait: dataWaitSeconds, ...value } = body;
+      return { case: "progress", value: { ...value, dataWaitSeconds } };
     }
     case "evaluation":
       return { case: "evaluation", value: { metrics: body.metrics } };

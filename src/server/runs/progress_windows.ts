@@ -2,13 +2,14 @@
 import type { Metrics } from "../../engine/mod.ts";
 import type { ProgressBody, RunEvent } from "./run.ts";
 
-/** The window of two that follow each other: means over the images of both, the rest as the newer has it. */
+/** The window of two that follow each other: means over the images of both, waiting summed, the rest as the newer has it. */
 export function mergeProgress(older: ProgressBody, newer: ProgressBody): ProgressBody {
   return {
     ...newer,
     firstStep: older.firstStep,
     metrics: meanOf(older.metrics, newer.metrics),
     imagesPerSecond: speedOf(older, newer),
+    dataWait: (older.dataWait ?? 0) + (newer.dataWait ?? 0),
   };
 }
 

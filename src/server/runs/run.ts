@@ -64,6 +64,8 @@ export interface ProgressBody {
   readonly metrics: Metrics;
   readonly learningRate: number;
   readonly imagesPerSecond: number;
+  /** Seconds that the steps waited for their batches; absent in older logs. */
+  readonly dataWait?: number;
   readonly totalSteps: number;
   readonly secondsLeft?: number;
 }

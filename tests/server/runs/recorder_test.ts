@@ -12,7 +12,8 @@ const never = 1e9;
 const metrics: Metrics = { loss: 1, top1: 0, top5: 0, images: 64 };
 
 function progress(step: number): TrainingEvent {
-  return { kind: "progress", step, epoch: 0, metrics, learningRate: 0.1, imagesPerSecond: 1, totalSteps: 100 };
+  const rest = { learningRate: 0.1, imagesPerSecond: 1, dataWait: 0, totalSteps: 100 };
+  return { kind: "progress", step, epoch: 0, metrics, ...rest };
 }
 
 function checkpoint(step: number, kept: number[]): TrainingEvent {

@@ -93,8 +93,16 @@ function count(events: readonly RunEvent[], kind: string): number {
 }
 
 Deno.test("mergeProgress() weights by images, speeds by time, and takes the rest of the newer", () => {
-  const older = progress(1, { metrics: { loss: 2, top1: 0.1, top5: 0, images: 30 }, imagesPerSecond: 10 });
-  const newer = progress(2, { metrics: { loss: 6, top1: 0.5, top5: 1, images: 10 }, imagesPerSecond: 5 });
+  const older = progress(1, {
+    metrics: { loss: 2, top1: 0.1, top5: 0, images: 30 },
+    imagesPerSecond: 10,
+    dataWait: 0.5,
+  });
+  const newer = progress(2, {
+    metrics: { loss: 6, top1: 0.5, top5: 1, images: 10 },
+    imagesPerSecond: 5,
+    dataWait: 0.25,
+  });
   const { metrics, ...rest } = mergeProgress(older, newer);
   assertAlmostEquals(metrics.loss, 3, 1e-12);
   assertAlmostEquals(metrics.top1, 0.2, 1e-12);
@@ -104,6 +112,7 @@ Deno.test("mergeProgress() weights by images, speeds by time, and takes the rest
     kind: "progress",
     firstStep: 1,
     imagesPerSecond: 8,
+    dataWait: 0.75,
     learningRate: newer.learningRate,
     totalSteps: 1e6,
   });
