@@ -1,10 +1,12 @@
 /** A whole network on the GPU with random images in memory: what is measured of it takes steps here. */
 import { decayScales, GpuDevice, type Plan, type ReadBackTicket, Variables } from "../src/gpu/mod.ts";
 import { describeModel, initialValues } from "../src/models/mod.ts";
-import { HostFeed } from "../src/engine/batch_feed.ts";
-import { type Batch, gatherBatch, sequentialBatches } from "../src/engine/batches.ts";
+import type { LabelledImages } from "../src/data/mod.ts";
+import { type BatchFeed, HostFeed } from "../src/engine/batch_feed.ts";
+import { type Batch, gatherBatch, type HostBatch, sequentialBatches } from "../src/engine/batches.ts";
 import type { TrainingConfig } from "../src/engine/messages.ts";
 import { inferenceProgram, type Program, trainingProgram } from "../src/engine/programs.ts";
+import { ResidentFeed } from "../src/engine/resident_feed.ts";
 import { planProgram, Runner, type StepArguments } from "../src/engine/runner.ts";
 import { openTuner, tunePrograms, type TuningOptions } from "../src/engine/tuning.ts";
 import { randomBytes } from "./measure.ts";
@@ -23,26 +25,16 @@ const BATCHES = 6;
 const STEP: StepArguments = { learningRate: 0.01, seed: 1, epoch: 0 };
 
 export class NetworkSession {
-  readonly #data: { readonly count: number; readonly pixels: Uint8Array; readonly labels: Uint32Array };
-  /** All batches in order, again and again. */
-  readonly feed: HostFeed;
-
   private constructor(
     readonly device: GpuDevice,
     readonly plan: Plan,
     readonly runner: Runner,
     readonly variables: Variables,
     readonly options: NetworkOptions,
-  ) {
-    const { batchSize, image: { height, width, channels }, classes } = options;
-    const count = batchSize * BATCHES;
-    this.#data = {
-      count,
-      pixels: randomBytes(count * height * width * channels),
-      labels: Uint32Array.from(randomBytes(count), (byte) => byte % classes),
-    };
-    this.feed = HostFeed.sequential(this.#data, { batchSize });
-  }
+    /** All batches in order, again and again: of training on the GPU, as a run has them, of inference on the host. */
+    readonly feed: BatchFeed,
+    readonly data: LabelledImages,
+  ) {}
 
   /** Opens the device, compiles, and uploads initial values. */
   static async open(
@@ -65,18 +57,24 @@ export class NetworkSession {
       variables.uploadStates(initialValues(program.graph.states, 1));
       variables.clearVelocities();
       runner.writeDecayScales(decayScales(program.graph));
-      return new NetworkSession(device, plan, runner, variables, options);
+      const { batchSize } = options;
+      const data = randomImages(options);
+      const feed: BatchFeed = purpose === "train"
+        ? await ResidentFeed.sequential(device, data, { batchSize })
+        : HostFeed.sequential(data, { batchSize });
+      made.unshift(feed);
+      await feed.connect?.(runner);
+      return new NetworkSession(device, plan, runner, variables, options, feed, data);
     } catch (error) {
       for (const part of made) part.destroy();
       throw error;
     }
   }
 
-  /** Gathers the batch of a step, as the feed does. */
-  gather(step: number): Batch {
+  /** Gathers the batch of a step on the host. */
+  gather(step: number): HostBatch {
     const { batchSize } = this.options;
-    const batches = sequentialBatches(this.#data.count, batchSize);
-    return gatherBatch(this.#data, batches[step % batches.length], batchSize);
+    return gatherBatch(this.data, sequentialBatches(this.data.count, batchSize)[step % BATCHES], batchSize);
   }
 
   /** Fills the inputs of the next step. */
@@ -90,6 +88,7 @@ export class NetworkSession {
   }
 
   destroy(): void {
+    this.feed.destroy();
     this.runner.destroy();
     this.variables.destroy();
     this.device.destroy();
@@ -99,6 +98,15 @@ export class NetworkSession {
 /** Multiply-adds of one image's forward pass. */
 export function forwardMultiplyAdds({ model, image, classes }: NetworkOptions): number {
   return describeModel({ name: model }, image, classes).multiplyAdds;
+}
+
+function randomImages({ batchSize, image: { height, width, channels }, classes }: NetworkOptions): LabelledImages {
+  const count = batchSize * BATCHES;
+  return {
+    count,
+    pixels: randomBytes(count * height * width * channels),
+    labels: Uint32Array.from(randomBytes(count), (byte) => byte % classes),
+  };
 }
 
 function record(options: NetworkOptions, purpose: "train" | "infer"): Program {

@@ -1,6 +1,7 @@
 /** Where a program's batches come from: gathered on the host as they are asked for, or by another feed in its place. */
 import type { LabelledImages } from "../data/mod.ts";
-import { type Batch, epochBatches, gatherBatch, sequentialBatches } from "./batches.ts";
+import { type Batch, epochBatches, gatherBatch, type HostBatch, sequentialBatches } from "./batches.ts";
+import type { Runner } from "./runner.ts";
 
 /** Of an epoch's batches, `count` from the one at `start` on; those past the epoch's last are left out. */
 export interface BatchRange {
@@ -13,18 +14,20 @@ export interface BatchRange {
  * The batches of a split, epoch by epoch. An epoch's batches depend on its number alone: who asks for a part of it again,
  * as a resumed run does, gets the same.
  */
-export interface BatchFeed {
+export interface BatchFeed<B extends Batch = Batch> {
+  /** Makes a runner able to take the feed's batches, where that needs something; comes before its first. */
+  connect?(runner: Runner): Promise<void>;
   /**
    * In order. A step waits while the next one is awaited, so a feed that prepares batches ahead keeps a few ready.
    * @throws the signal's reason when aborted.
    */
-  batches(epoch: number, range: BatchRange, signal: AbortSignal): AsyncIterable<Batch>;
+  batches(epoch: number, range: BatchRange, signal: AbortSignal): AsyncIterable<B>;
   /** Frees what the feed holds. No iteration is under way then. */
   destroy(): void;
 }
 
 /** Gathers each batch from images in host memory when it is asked for. */
-export class HostFeed implements BatchFeed {
+export class HostFeed implements BatchFeed<HostBatch> {
   readonly #images: LabelledImages;
   readonly #indicesOf: (epoch: number) => readonly Uint32Array[];
   readonly #sizeOf: (indices: Uint32Array) => number;
@@ -56,7 +59,7 @@ export class HostFeed implements BatchFeed {
     return new HostFeed(images, () => sequentialBatches(images.count, batchSize), () => batchSize);
   }
 
-  async *batches(epoch: number, { start, count }: BatchRange, signal: AbortSignal): AsyncGenerator<Batch> {
+  async *batches(epoch: number, { start, count }: BatchRange, signal: AbortSignal): AsyncGenerator<HostBatch> {
     if (this.#last?.epoch !== epoch) this.#last = { epoch, indices: this.#indicesOf(epoch) };
     for (const indices of this.#last.indices.slice(start, start + count)) {
       signal.throwIfAborted();

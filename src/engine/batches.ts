@@ -1,8 +1,11 @@
 import type { LabelledImages } from "../data/mod.ts";
 import { IGNORED_LABEL, permutation } from "../gpu/mod.ts";
 
+/** What a step takes: images in host memory, or some that are on the GPU. */
+export type Batch = HostBatch | ResidentBatch;
+
 /** One batch as the GPU takes it. */
-export interface Batch {
+export interface HostBatch {
   /** Images that count; the rest is filling. */
   readonly count: number;
   readonly pixels: Uint8Array<ArrayBuffer>;
@@ -11,8 +14,14 @@ export interface Batch {
   readonly examples: Uint32Array<ArrayBuffer>;
 }
 
+/** Some of the images that a runner was connected to: `count` from `start` on in their order. */
+export interface ResidentBatch {
+  readonly count: number;
+  readonly start: number;
+}
+
 /** Gathers the images of `indices` into one batch of `size`; the places past them get IGNORED_LABEL. */
-export function gatherBatch(images: LabelledImages, indices: Uint32Array, size: number): Batch {
+export function gatherBatch(images: LabelledImages, indices: Uint32Array, size: number): HostBatch {
   const bytesPerImage = images.pixels.length / images.count;
   const pixels = new Uint8Array(Math.ceil(size * bytesPerImage / 4) * 4);
   const labels = new Uint32Array(size).fill(IGNORED_LABEL);

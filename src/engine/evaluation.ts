@@ -55,8 +55,12 @@ export async function* evaluate(
 }
 
 /** Runs an evaluation program over all images of a feed. */
-export function evaluationSteps(runner: Runner, feed: BatchFeed, signal: AbortSignal): AsyncGenerator<FinishedStep> {
-  const submit = (batch: Batch) => ({ runner, ticket: runner.submit(batch, { learningRate: 0, seed: 0, epoch: 0 }) });
+export function evaluationSteps<B extends Batch>(
+  runner: Runner,
+  feed: BatchFeed<B>,
+  signal: AbortSignal,
+): AsyncGenerator<FinishedStep<B>> {
+  const submit = (batch: B) => ({ runner, ticket: runner.submit(batch, { learningRate: 0, seed: 0, epoch: 0 }) });
   return pipelined(feed.batches(0, ALL_BATCHES, signal), submit, { signal });
 }
 

@@ -1,5 +1,6 @@
 import type { DatasetDescription } from "../data/mod.ts";
-import { MemoryLimitError, type Plan } from "../gpu/mod.ts";
+import { mebibytes, MemoryLimitError, type Plan } from "../gpu/mod.ts";
+import { bytesKept, imagesBytes } from "./data_path.ts";
 import { memoryOf } from "./memory.ts";
 import { EngineError, type MemoryQuestion, type TrainingConfig, type TrainingMemory } from "./messages.ts";
 import {
@@ -24,6 +25,8 @@ export interface TrainingPlans {
   readonly tail?: Planned;
   readonly evaluation: Planned;
   readonly evaluationBatch: number;
+  /** Of the images that stay in GPU memory; 0: each batch travels. */
+  readonly imageBytes: number;
 }
 
 /** A network for the images of a data set. */
@@ -41,7 +44,7 @@ export function imagesUsed(config: TrainingConfig, { images }: DatasetDescriptio
 
 /**
  * Plans everything a run needs.
- * @throws {EngineError} `exhausted`, naming the largest batch that fits; `invalid` when a batch is larger than the split.
+ * @throws {EngineError} `exhausted`, naming the largest batch that fits, or the images that do not; `invalid` when a batch is larger than the split.
  * @throws {ModelError} for an unknown network.
  */
 export async function planTraining(
@@ -74,12 +77,21 @@ export async function planTraining(
 
 function planWithin(context: PlanningContext, config: TrainingConfig, dataset: DatasetDescription): TrainingPlans {
   const { batchSize } = config;
-  const images = imagesUsed(config, dataset);
-  const plans = planRun(context, shapeFor(config, dataset), { choices: config, batchSize, images });
-  const { total } = memoryOf(plans);
+  const used = imagesUsed(config, dataset);
+  const plans = planRun(context, shapeFor(config, dataset), { choices: config, batchSize, images: used });
+  const { total: run } = memoryOf(plans);
   const { memoryBudget = Infinity } = context.device;
-  if (total > memoryBudget) throw new MemoryLimitError("A run", total, memoryBudget);
-  return plans;
+  if (run > memoryBudget) throw new MemoryLimitError("A run", run, memoryBudget);
+  const images = imagesBytes({ size: dataset, used }, context.device);
+  const kept = bytesKept(config.dataPath, { images, run }, context.device);
+  if (run + kept > memoryBudget) {
+    throw new EngineError(
+      "exhausted",
+      `Cannot keep the images of ${dataset.name} in GPU memory: they need ${mebibytes(kept)}, and beside the run's ` +
+        `${mebibytes(run)} there is room for ${mebibytes(memoryBudget - run)}; use data path auto or host`,
+    );
+  }
+  return { ...plans, imageBytes: kept };
 }
 
 interface RunSize {
@@ -88,7 +100,10 @@ interface RunSize {
   readonly images: { readonly train: number; readonly test: number };
 }
 
-/** @throws {MemoryLimitError} when one of the plans is past the budget. */
+/**
+ * The plans of a run whose images travel.
+ * @throws {MemoryLimitError} when one of them is past the budget.
+ */
 function planRun(
   context: PlanningContext,
   shape: NetworkShape,
@@ -102,6 +117,7 @@ function planRun(
     tail: remainder > 0 ? plan(trainingProgram(shape, choices, remainder)) : undefined,
     evaluation: plan(evaluationProgram(shape, evaluationBatch)),
     evaluationBatch,
+    imageBytes: 0,
   };
 }
 
@@ -128,12 +144,19 @@ export function trainingMemory({ device, tuner }: PlanningContext, question: Mem
   const { adapter, target } = device;
   const unbounded = { device: { adapter, target, memoryBudget: undefined }, tuner };
   try {
-    return memoryOf(planRun(unbounded, { model, images: format, classes }, { choices, batchSize, images }));
+    const plans = planRun(unbounded, { model, images: format, classes }, { choices, batchSize, images });
+    return memoryOf({ ...plans, imageBytes: imagesKept(device, question, memoryOf(plans).total) });
   } catch (error) {
     if (!(error instanceof MemoryLimitError)) throw error;
     const message = `Cannot train ${model.name} with batch size ${batchSize}: ${error.message}`;
     throw new EngineError("exhausted", message, { cause: error });
   }
+}
+
+function imagesKept(device: PlanningContext["device"], question: MemoryQuestion, run: number): number {
+  const { images: used, dataPath } = question;
+  if (!used) return 0;
+  return bytesKept(dataPath, { images: imagesBytes({ size: question, used }, device), run }, device);
 }
 
 /** Bisects on the plan of a full batch; lets the event loop run between plans, so that other jobs go on. */

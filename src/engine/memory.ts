@@ -5,13 +5,13 @@ import type { TrainingMemory } from "./messages.ts";
 import { stagingBytes } from "./runner.ts";
 
 /** What a run with these plans holds at its peak: all of them at once, while it downloads a checkpoint. */
-export function memoryOf({ full, tail, evaluation }: TrainingPlans): TrainingMemory {
+export function memoryOf({ full, tail, evaluation, imageBytes: images }: TrainingPlans): TrainingMemory {
   const others = tail ? [tail, evaluation] : [evaluation];
   const parameters = sum(Object.values(full.plan.variables).map(({ bytes }) => bytes));
   const activations = full.plan.workingBytes;
   const workspace = inputBytes(full.plan) + stagingOf(full) + checkpointBytes(full.plan) +
     sum(others.map((planned) => planned.plan.workingBytes + inputBytes(planned.plan) + stagingOf(planned)));
-  return { parameters, activations, workspace, total: parameters + activations + workspace };
+  return { parameters, activations, workspace, images, total: parameters + activations + workspace + images };
 }
 
 function stagingOf({ program, plan }: Planned): number {

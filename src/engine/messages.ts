@@ -28,6 +28,11 @@ export interface TrainingConfig {
   readonly horizontalFlip: boolean;
   /** `mixed`: activations as f16, f32 weights and sums, a dynamic loss scale; where the adapter has `shader-f16`. */
   readonly precision: "f32" | "mixed";
+  /**
+   * Where images lie during the run: `resident`: on the GPU, all of them; `host`: in the machine's memory, and each batch
+   * travels; `auto` or undefined: `resident` where they fit. It changes no bit of the weights.
+   */
+  readonly dataPath?: "auto" | "resident" | "host";
   readonly evaluateEveryEpochs: number;
   /** Steps between checkpoints within an epoch; 0: only after epochs. */
   readonly checkpointEverySteps: number;
@@ -133,6 +138,8 @@ export interface MemoryQuestion {
   readonly precision: TrainingConfig["precision"];
   /** Of each split: they decide on a last smaller batch. Undefined: batches divide them. */
   readonly images?: { readonly train: number; readonly test: number };
+  /** Without `images` none are counted. */
+  readonly dataPath?: TrainingConfig["dataPath"];
 }
 
 /** GPU memory of a run at its peak, in bytes. */
@@ -143,6 +150,8 @@ export interface TrainingMemory {
   readonly activations: number;
   /** All else: inputs, read-back, what the last smaller batch and the evaluation work with. */
   readonly workspace: number;
+  /** The data set's images, where they stay there. */
+  readonly images: number;
   readonly total: number;
 }
 

@@ -37,7 +37,7 @@ export function datasetOf(description: DatasetDescription): CheckpointDataset {
 }
 
 /** These may change from one attempt to the next: they change no bit of the weights. */
-const FREE_FIELDS: ReadonlySet<string> = new Set(["checkpointEverySteps", "checkpointsKept", "maxRetries"]);
+const FREE_FIELDS: ReadonlySet<string> = new Set(["checkpointEverySteps", "checkpointsKept", "maxRetries", "dataPath"]);
 
 function differentField(written: unknown, config: TrainingConfig): string | undefined {
   // As the checkpoint has it: without the fields that are undefined.

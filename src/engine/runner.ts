@@ -1,5 +1,6 @@
 /** A program on the GPU: batches in, results out, some steps in flight. */
 import {
+  type BatchGather,
   encodeStep,
   Execution,
   type GpuDevice,
@@ -10,6 +11,7 @@ import {
   type PlanOptions,
   ReadBackRing,
   type ReadBackTicket,
+  type ResidentImages,
   type Tuner,
   Variables,
 } from "../gpu/mod.ts";
@@ -34,6 +36,7 @@ export class Runner {
   readonly #execution: Execution;
   readonly #ring: ReadBackRing;
   readonly #outputBytes: number;
+  #gather: BatchGather | undefined;
 
   private constructor(device: GpuDevice, program: Program, execution: Execution, ring: ReadBackRing, bytes: number) {
     this.#device = device;
@@ -81,19 +84,36 @@ export class Runner {
     if (this.#program.decayScales) this.#execution.write(this.#program.decayScales, scales);
   }
 
-  /** Fills the inputs of the next step. */
+  /**
+   * Makes it take batches of images that are on the GPU.
+   * @throws {GpuError} when the GPU refuses a part of it.
+   */
+  async connect(images: ResidentImages): Promise<void> {
+    const { pixels, examples, labels } = this.#program;
+    if (!labels) throw new Error("Cannot connect a program without labels to a data set");
+    this.#gather = await images.gather(this.#execution, { pixels, examples, labels }, this.#program.output.shape[0]);
+  }
+
+  /** Fills the inputs of the next step, but for what is gathered on the GPU. */
   write(batch: Batch, step: StepArguments): void {
     const { pixels, examples, labels } = this.#program;
-    this.#execution.write(pixels, batch.pixels);
-    this.#execution.write(examples, batch.examples);
-    if (labels) this.#execution.write(labels, batch.labels);
+    if ("pixels" in batch) {
+      this.#execution.write(pixels, batch.pixels);
+      this.#execution.write(examples, batch.examples);
+      if (labels) this.#execution.write(labels, batch.labels);
+    } else {
+      this.#connected().write(batch);
+    }
     this.#execution.write(this.#program.step, encodeStep(step));
   }
 
   /** Submits one step; the ticket gives its output. */
   submit(batch: Batch, step: StepArguments): ReadBackTicket {
     this.write(batch, step);
-    return this.submitWritten((encoder) => this.#execution.encode(encoder));
+    return this.submitWritten((encoder) => {
+      if (!("pixels" in batch)) this.#connected().encode(encoder);
+      this.#execution.encode(encoder);
+    });
   }
 
   /** Submits what `encode` records, in place of a step: to be timed. The inputs are those last written. */
@@ -116,6 +136,12 @@ export class Runner {
   destroy(): void {
     this.#ring.destroy();
     this.#execution.destroy();
+    this.#gather?.destroy();
+  }
+
+  #connected(): BatchGather {
+    if (!this.#gather) throw new Error("Cannot take a batch of images on the GPU: the runner is connected to none");
+    return this.#gather;
   }
 }
 
@@ -175,8 +201,8 @@ export function planOptions(
 }
 
 /** A step that was submitted with a batch, and what came of it. */
-export interface FinishedStep {
-  readonly batch: Batch;
+export interface FinishedStep<B extends Batch = Batch> {
+  readonly batch: B;
   readonly output: Float32Array;
   /** Seconds it waited for its batch. */
   readonly dataWait: number;
@@ -188,12 +214,12 @@ export interface FinishedStep {
  * @param stop.pause Once aborted, no further batch is asked for; the steps in flight are finished.
  * @throws the reason of `stop.signal` when that is aborted.
  */
-export async function* pipelined(
-  batches: AsyncIterable<Batch>,
-  submit: (batch: Batch) => { readonly runner: Runner; readonly ticket: ReadBackTicket },
+export async function* pipelined<B extends Batch>(
+  batches: AsyncIterable<B>,
+  submit: (batch: B) => { readonly runner: Runner; readonly ticket: ReadBackTicket },
   { signal, pause }: { readonly signal: AbortSignal; readonly pause?: AbortSignal },
-): AsyncGenerator<FinishedStep> {
-  const inFlight: (Omit<FinishedStep, "output"> & { runner: Runner; ticket: ReadBackTicket })[] = [];
+): AsyncGenerator<FinishedStep<B>> {
+  const inFlight: (Omit<FinishedStep<B>, "output"> & { runner: Runner; ticket: ReadBackTicket })[] = [];
   const next = async () => {
     const { batch, dataWait, runner, ticket } = inFlight.shift() as typeof inFlight[number];
     return { batch, dataWait, output: await runner.read(ticket) };

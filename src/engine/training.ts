@@ -1,9 +1,8 @@
 import type { DatasetDescription } from "../data/mod.ts";
 import type { Checkpoint } from "../models/mod.ts";
-import { HostFeed } from "./batch_feed.ts";
-import { limitImages } from "./batches.ts";
 import { CheckpointFolder } from "./checkpoint_folder.ts";
 import { type EngineContext, withRoom } from "./context.ts";
+import { openFeeds } from "./feeds.ts";
 import { planTraining, type TrainingPlans } from "./fit.ts";
 import { memoryOf } from "./memory.ts";
 import type { TrainingEvent, TrainingJob } from "./messages.ts";
@@ -56,14 +55,7 @@ export async function* train(
   const { total } = memoryOf(plans);
   // Planned for all the memory there is, so that what is in use now changes no kernel, and so no bit.
   await withRoom(context, () => context.device.requireRoom("The run", total));
-  const images = {
-    train: limitImages(await context.datasets.load(config.dataset, "train"), config.limitTrain),
-    test: limitImages(await context.datasets.load(config.dataset, "test"), config.limitTest),
-  };
-  const feeds = {
-    train: HostFeed.shuffled(images.train, config),
-    test: HostFeed.sequential(images.test, { batchSize: plans.evaluationBatch }),
-  };
+  const feeds = await openFeeds(context, config, plans);
   const session = await TrainingSession.create(context.device, { config, folder, dataset, plans, feeds, from });
   try {
     yield* session.prepare(stop);

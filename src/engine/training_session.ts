@@ -1,10 +1,10 @@
 import type { DatasetDescription } from "../data/mod.ts";
 import { decayScales, elementCount, type GpuDevice, type Variable, Variables } from "../gpu/mod.ts";
 import { type BestEvaluation, type Checkpoint, initialValues, type NamedTensor } from "../models/mod.ts";
-import type { BatchFeed } from "./batch_feed.ts";
 import type { Batch } from "./batches.ts";
 import type { CheckpointFolder } from "./checkpoint_folder.ts";
 import { evaluationSteps } from "./evaluation.ts";
+import type { RunFeeds } from "./feeds.ts";
 import { imagesUsed, type Planned, type TrainingPlans } from "./fit.ts";
 import { EngineError, type Metrics, type TrainingConfig, type TrainingEvent } from "./messages.ts";
 import { MetricSums, Speedometer } from "./metrics.ts";
@@ -20,7 +20,7 @@ export interface SessionParts {
   readonly dataset: DatasetDescription;
   readonly plans: TrainingPlans;
   /** The session's own from now on: destroyed with it. */
-  readonly feeds: { readonly train: BatchFeed; readonly test: BatchFeed };
+  readonly feeds: RunFeeds;
   /** Where to go on; undefined: from the initial values. */
   readonly from?: Checkpoint;
 }
@@ -76,6 +76,9 @@ export class TrainingSession {
         tail: tail && await runner(tail),
         evaluation: await runner(evaluation),
       };
+      await parts.feeds.train.connect?.(gpu.full);
+      if (gpu.tail) await parts.feeds.train.connect?.(gpu.tail);
+      await parts.feeds.test.connect?.(gpu.evaluation);
       return new TrainingSession(parts, gpu);
     } catch (error) {
       for (const part of made) part.destroy();

@@ -26,6 +26,7 @@ export class GpuError extends Error {
   }
 }
 
-function mebibytes(bytes: number): string {
+/** "117.2 MiB" */
+export function mebibytes(bytes: number): string {
   return `${(bytes / 2 ** 20).toFixed(1)} MiB`;
 }

@@ -1,6 +1,6 @@
 /** Recording, differentiating, planning and running computations on WebGPU. */
 export { type AdapterDescription, GpuDevice, ReadBackRing, type ReadBackTicket } from "./device/mod.ts";
-export { GpuError, MemoryLimitError, ShapeError } from "./errors.ts";
+export { GpuError, mebibytes, MemoryLimitError, ShapeError } from "./errors.ts";
 export { affine, type Coefficient, ONE } from "./graph/coefficient.ts";
 export { differentiate } from "./graph/differentiate.ts";
 export { Execution } from "./graph/execution.ts";
@@ -8,6 +8,13 @@ export { Graph, type Initializer, type Precision, type Variable } from "./graph/
 export type { BufferHandle, Target } from "./graph/kernel.ts";
 export type { Operation } from "./graph/operation.ts";
 export { type Plan, planGraph, type PlanOptions } from "./graph/plan.ts";
+export {
+  BatchGather,
+  type BatchInputs,
+  type BatchRows,
+  residentBytes,
+  ResidentImages,
+} from "./graph/resident_images.ts";
 export { elementCount, formatShape, type Shape, type Tensor } from "./graph/tensor.ts";
 export { type NamedValues, Variables } from "./graph/variables.ts";
 export { batchNorm } from "./ops/batch_norm.ts";

@@ -17,6 +17,7 @@ import weightGradientReduce from "./conv2d/weight_gradient_reduce.wgsl" with { t
 import weightGradientTilesReduce from "./conv2d/weight_gradient_tiles_reduce.wgsl" with { type: "text" };
 import decodeImages from "./decode_images.wgsl" with { type: "text" };
 import findNonFinite from "./find_non_finite.wgsl" with { type: "text" };
+import gatherImages from "./gather_images.wgsl" with { type: "text" };
 import globalAveragePool from "./global_average_pool.wgsl" with { type: "text" };
 import linear from "./linear.wgsl" with { type: "text" };
 import linearBackwardInput from "./linear_backward_input.wgsl" with { type: "text" };
@@ -44,6 +45,7 @@ export const wgsl = {
   conv2dDirectBackwardWeight,
   decodeImages,
   findNonFinite,
+  gatherImages,
   globalAveragePool,
   linear,
   linearBackwardInput,

@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
-import { Activation, Block, Precision, RunState, Scheme, Shortcut, Transition } from "../../src/gen/mod.ts";
+import { Activation, Block, DataPath, Precision, RunState, Scheme, Shortcut, Transition } from "../../src/gen/mod.ts";
 import { type FakeServer, type Overrides, scriptedRun, startFakeServer } from "./fake_server.ts";
 import { type Circumstances, jsonLines, type Outcome, runCommand } from "./harness.ts";
 
@@ -44,7 +44,7 @@ Deno.test("train sends what its options say, and leaves out what they don't", as
       " --decay-multistep-coefficients false --milestones 1,2 --factor 0.2 --limit-train 100 --limit-test 50" +
       " --label-smoothing 0.1 --crop-padding 4 --horizontal-flip true --transition project-both --precision f32" +
       " --checkpoint-every-steps 0 --keep-checkpoints 5 --max-retries 1 --evaluate-every 0 --scheme linear-multistep --activation post --shortcut zero-pad --per-channel-coefficients" +
-      " --columns 3";
+      " --columns 3 --data-path resident";
     assertEquals((await run(`${train} ${options}`)).code, 0);
     const { $typeName: _, $unknown: __, ...full } = server.lastConfig();
     assertEquals(JSON.parse(JSON.stringify(full, (_key, value) => typeof value === "bigint" ? `${value}n` : value)), {
@@ -79,6 +79,7 @@ Deno.test("train sends what its options say, and leaves out what they don't", as
       checkpointEverySteps: 0,
       checkpointsKept: 5,
       maxRetries: 1,
+      dataPath: DataPath.RESIDENT,
     });
   });
 });
@@ -363,12 +364,14 @@ Deno.test("models lists families and describes a network layer by layer", async 
     }]);
     assertEquals(json.training_memory, undefined);
     const sized = "models describe lm-resnet-20 --batch-size 64";
-    assertMatch((await run(sized)).stdout, /^training memory: +133\.5 MB$/m);
+    assertMatch((await run(sized)).stdout, /^training memory: +138\.5 MB$/m);
+    assertMatch((await run(sized)).stdout, /^ +images of the data set: +5\.0 MB$/m);
     assertEquals(jsonLines(await run(`${sized} --json`))[0].training_memory, {
-      total_bytes: 133_500_000,
+      total_bytes: 138_500_000,
       parameter_bytes: 4_400_000,
       activation_bytes: 128_000_000,
       workspace_bytes: 1_100_000,
+      image_bytes: 5_000_000,
     });
     const unknown = await run("models describe lm-resnet-21");
     assertEquals([unknown.code, unknown.stderr], [

@@ -200,10 +200,11 @@ export async function startFakeServer(overrides: Overrides = {}): Promise<FakeSe
           ],
         },
         trainingMemory: batchSize === undefined ? undefined : {
-          totalBytes: BigInt(batchSize) * 2_000_000n + 5_500_000n,
+          totalBytes: BigInt(batchSize) * 2_000_000n + 10_500_000n,
           parameterBytes: 4_400_000n,
           activationBytes: BigInt(batchSize) * 2_000_000n,
           workspaceBytes: 1_100_000n,
+          imageBytes: 5_000_000n,
         },
       };
     },

@@ -1,5 +1,5 @@
 import { assertEquals, assertRejects } from "@std/assert";
-import { ALL_BATCHES, type BatchFeed, HostFeed } from "../../src/engine/batch_feed.ts";
+import { ALL_BATCHES, HostFeed } from "../../src/engine/batch_feed.ts";
 import { IGNORED_LABEL } from "../../src/gpu/mod.ts";
 
 const never = new AbortController().signal;
@@ -13,7 +13,7 @@ function numbered(count: number) {
   };
 }
 
-async function examplesOf(feed: BatchFeed, epoch: number, range = ALL_BATCHES): Promise<number[][]> {
+async function examplesOf(feed: HostFeed, epoch: number, range = ALL_BATCHES): Promise<number[][]> {
   const batches = await Array.fromAsync(feed.batches(epoch, range, never));
   return batches.map(({ count, examples }) => [...examples.subarray(0, count)]);
 }

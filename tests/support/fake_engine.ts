@@ -82,7 +82,13 @@ export class FakeEngine implements Engine {
   /** A byte a parameter, four an image, two for the rest. */
   memory({ model, batchSize }: MemoryQuestion): Promise<TrainingMemory> {
     if (model.name === "lm-resnet-21") return Promise.reject(new EngineError("invalid", "Cannot find the model"));
-    return Promise.resolve({ parameters: 1, activations: 4 * batchSize, workspace: 2, total: 4 * batchSize + 3 });
+    return Promise.resolve({
+      parameters: 1,
+      activations: 4 * batchSize,
+      workspace: 2,
+      images: 0,
+      total: 4 * batchSize + 3,
+    });
   }
 
   async *train(job: TrainingJob, signal: AbortSignal, pause?: AbortSignal): AsyncGenerator<TrainingEvent> {

@@ -90,6 +90,9 @@ function memoryFields(memory: TrainingMemory): [string, string][] {
     ["  parameters, gradients, momentum", formatBytes(memory.parameterBytes)],
     ["  activations", formatBytes(memory.activationBytes)],
     ["  inputs, last batch, evaluation", formatBytes(memory.workspaceBytes)],
+    ...(memory.imageBytes > 0n
+      ? [["  images of the data set", formatBytes(memory.imageBytes)] as [string, string]]
+      : []),
   ];
 }
 

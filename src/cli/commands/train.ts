@@ -1,6 +1,6 @@
 /** `train` starts a run and shows it. */
 import type { MessageInitShape } from "@bufbuild/protobuf";
-import { PrecisionSchema, type TrainingConfigSchema } from "../../gen/mod.ts";
+import { DataPathSchema, PrecisionSchema, type TrainingConfigSchema } from "../../gen/mod.ts";
 import { type ClientSession, defineClientCommand } from "../command.ts";
 import { enumChoice } from "../enum_choice.ts";
 import { CommandError } from "../errors.ts";
@@ -33,6 +33,10 @@ const options = {
   "horizontal-flip": optional(trueOrFalse(), "Mirror half of the images (default: the data set's)"),
   ...modelOptions,
   precision: optional(enumChoice(PrecisionSchema), "Of the arithmetic (default: f32)"),
+  "data-path": optional(
+    enumChoice(DataPathSchema),
+    "Where images lie while it trains: on the GPU or sent batch by batch (default: auto, on the GPU where they fit)",
+  ),
   "evaluate-every": optional(integer("N"), "Evaluate after every N epochs; 0: only after the last (default: 1)"),
   "checkpoint-every-steps": optional(
     integer("N"),
@@ -78,6 +82,7 @@ function trainingConfig(values: OptionValues<typeof options>): MessageInitShape<
     labelSmoothing: values["label-smoothing"],
     augmentation: { cropPadding: values["crop-padding"], horizontalFlip: values["horizontal-flip"] },
     precision: values.precision,
+    dataPath: values["data-path"],
     evaluateEveryEpochs: values["evaluate-every"],
     checkpointEverySteps: values["checkpoint-every-steps"],
     checkpointsKept: values["keep-checkpoints"],

@@ -88,9 +88,14 @@ export class Execution {
 
   /** Fills an input from its start. */
   write(input: BufferHandle, data: ArrayBuffer | ArrayBufferView<ArrayBuffer>): void {
+    this.#device.handle.queue.writeBuffer(this.input(input), 0, data);
+  }
+
+  /** The buffer of an input. */
+  input(input: BufferHandle): GPUBuffer {
     const buffer = this.#inputs.get(input.id);
     if (!buffer) throw new Error(`Cannot find the input "${input.label}"`);
-    this.#device.handle.queue.writeBuffer(buffer, 0, data);
+    return buffer;
   }
 
   /** Fills a `source` tensor with its physical layout. */

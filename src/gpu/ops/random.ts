@@ -28,7 +28,7 @@ export function pcg4d(a: number, b: number, c: number, d: number): [number, numb
 }
 
 /** A random permutation of 0 .. count - 1 (Fisher-Yates), keyed by seed and epoch. */
-export function permutation(count: number, { seed, epoch }: { seed: number; epoch: number }): Uint32Array {
+export function permutation(count: number, { seed, epoch }: { seed: number; epoch: number }): Uint32Array<ArrayBuffer> {
   const order = Uint32Array.from({ length: count }, (_, i) => i);
   for (let i = count - 1; i > 0; i--) {
     const [draw] = pcg4d(seed, epoch, i, PURPOSE.shuffle);

@@ -36,6 +36,7 @@ export function toTrainingMemory(memory: TrainingMemory): MessageInitShape<typeo
     parameterBytes: BigInt(memory.parameters),
     activationBytes: BigInt(memory.activations),
     workspaceBytes: BigInt(memory.workspace),
+    imageBytes: BigInt(memory.images),
   };
 }
 

@@ -114,9 +114,11 @@ function toTrainingConfig(config: TrainingConfig): MessageInitShape<typeof proto
     checkpointEverySteps,
     checkpointsKept,
     maxRetries,
+    dataPath: dataPaths[config.dataPath ?? "auto"],
   };
 }
 
+const dataPaths = { auto: proto.DataPath.AUTO, resident: proto.DataPath.RESIDENT, host: proto.DataPath.HOST };
 const precisions = { f32: proto.Precision.F32, mixed: proto.Precision.MIXED };
 
 function optionalTime(time: number | undefined) {

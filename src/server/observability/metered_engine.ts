@@ -54,7 +54,7 @@ async function* countSteps(
 
 /** Bytes of GPU memory that a run needs at its peak. */
 async function plannedMemory(
-  { model, dataset, batchSize, precision, limitTrain, limitTest }: TrainingConfig,
+  { model, dataset, batchSize, precision, limitTrain, limitTest, dataPath }: TrainingConfig,
   engine: Engine,
   catalog: Pick<Catalog, "describeDataset">,
 ): Promise<number> {
@@ -63,6 +63,6 @@ async function plannedMemory(
     train: Math.min(images.train, limitTrain ?? Infinity),
     test: Math.min(images.test, limitTest ?? Infinity),
   };
-  const size = { height, width, channels, classes: classNames.length, batchSize, precision, images: used };
+  const size = { height, width, channels, classes: classNames.length, batchSize, precision, images: used, dataPath };
   return (await engine.memory({ model, ...size })).total;
 }

@@ -34,6 +34,15 @@ const precisions = {
 
 const allowedPrecisions = "PRECISION_F32 (1), PRECISION_MIXED (2), or left out";
 
+const dataPaths = {
+  [proto.DataPath.UNSPECIFIED]: "auto",
+  [proto.DataPath.AUTO]: "auto",
+  [proto.DataPath.RESIDENT]: "resident",
+  [proto.DataPath.HOST]: "host",
+} as const;
+
+const allowedDataPaths = "DATA_PATH_AUTO (1), DATA_PATH_RESIDENT (2), DATA_PATH_HOST (3), or left out";
+
 /** @throws {InvalidFieldError} for the first field that is not allowed. */
 export function checkTrainingConfig(message: proto.TrainingConfig | undefined): CheckedConfig {
   const config = checkPresent("config", message, "set");
@@ -59,6 +68,7 @@ export function checkTrainingConfig(message: proto.TrainingConfig | undefined): 
     }),
     checkpointsKept: checkInteger("config.checkpoints_kept", checkpointsKept, { min: 1, max: 1000 }),
     maxRetries: checkInteger("config.max_retries", maxRetries, { min: 0, max: 100 }),
+    dataPath: checkEnum("config.data_path", config.dataPath, dataPaths, allowedDataPaths),
   };
 }
 

@@ -1,6 +1,14 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { assertEquals, assertThrows } from "@std/assert";
-import { Activation, Precision, Scheme, Shortcut, TrainingConfigSchema, Transition } from "../../../src/gen/mod.ts";
+import {
+  Activation,
+  DataPath,
+  Precision,
+  Scheme,
+  Shortcut,
+  TrainingConfigSchema,
+  Transition,
+} from "../../../src/gen/mod.ts";
 import { InvalidFieldError } from "../../../src/server/errors.ts";
 import { checkTrainingConfig, fillAugmentation } from "../../../src/server/validation/training_config.ts";
 import { build } from "../../support/messages.ts";
@@ -34,6 +42,7 @@ Deno.test("checkTrainingConfig() fills in every default", () => {
     checkpointEverySteps: 1000,
     checkpointsKept: 2,
     maxRetries: 2,
+    dataPath: "auto",
   });
 });
 
@@ -61,6 +70,7 @@ Deno.test("checkTrainingConfig() keeps what was set, zeros included", () => {
     checkpointEverySteps: 0,
     checkpointsKept: 1,
     maxRetries: 0,
+    dataPath: DataPath.RESIDENT,
   });
   assertEquals(fillAugmentation(config, { cropPadding: 4, horizontalFlip: true }), {
     model: {
@@ -92,6 +102,7 @@ Deno.test("checkTrainingConfig() keeps what was set, zeros included", () => {
     checkpointEverySteps: 0,
     checkpointsKept: 1,
     maxRetries: 0,
+    dataPath: "resident",
   });
 });
 
@@ -146,6 +157,10 @@ const wrong: [Fields, string][] = [
   [{ evaluateEveryEpochs: 100_001 }, 'Field "config.evaluate_every_epochs" must be an integer from 0 to 100000'],
   [{ checkpointsKept: 0 }, 'Field "config.checkpoints_kept" must be an integer from 1 to 1000, got 0'],
   [{ maxRetries: 101 }, 'Field "config.max_retries" must be an integer from 0 to 100, got 101'],
+  [
+    { dataPath: 4 as DataPath },
+    'Field "config.data_path" must be DATA_PATH_AUTO (1), DATA_PATH_RESIDENT (2), DATA_PATH_HOST (3), or left out, got 4',
+  ],
 ];
 
 for (const [changes, text] of wrong) {

@@ -12,7 +12,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file multistep/v1/training_config.proto.
  */
 export const file_multistep_v1_training_config: GenFile = /*@__PURE__*/
-  fileDesc("CiJtdWx0aXN0ZXAvdjEvdHJhaW5pbmdfY29uZmlnLnByb3RvEgxtdWx0aXN0ZXAudjEi0wUKDlRyYWluaW5nQ29uZmlnEiYKBW1vZGVsGAEgASgLMhcubXVsdGlzdGVwLnYxLk1vZGVsU3BlYxIPCgdkYXRhc2V0GAIgASgJEhMKBmVwb2NocxgDIAEoDUgAiAEBEhcKCmJhdGNoX3NpemUYBCABKA1IAYgBARIRCgRzZWVkGAUgASgESAKIAQESGAoLbGltaXRfdHJhaW4YBiABKA1IA4gBARIXCgpsaW1pdF90ZXN0GAcgASgNSASIAQESMAoJb3B0aW1pemVyGAggASgLMh0ubXVsdGlzdGVwLnYxLk9wdGltaXplckNvbmZpZxIuCghzY2hlZHVsZRgJIAEoCzIcLm11bHRpc3RlcC52MS5TY2hlZHVsZUNvbmZpZxIcCg9sYWJlbF9zbW9vdGhpbmcYCiABKAFIBYgBARI2CgxhdWdtZW50YXRpb24YCyABKAsyIC5tdWx0aXN0ZXAudjEuQXVnbWVudGF0aW9uQ29uZmlnEioKCXByZWNpc2lvbhgMIAEoDjIXLm11bHRpc3RlcC52MS5QcmVjaXNpb24SIgoVZXZhbHVhdGVfZXZlcnlfZXBvY2hzGA0gASgNSAaIAQESIwoWY2hlY2twb2ludF9ldmVyeV9zdGVwcxgOIAEoDUgHiAEBEh0KEGNoZWNrcG9pbnRzX2tlcHQYDyABKA1ICIgBARIYCgttYXhfcmV0cmllcxgQIAEoDUgJiAEBQgkKB19lcG9jaHNCDQoLX2JhdGNoX3NpemVCBwoFX3NlZWRCDgoMX2xpbWl0X3RyYWluQg0KC19saW1pdF90ZXN0QhIKEF9sYWJlbF9zbW9vdGhpbmdCGAoWX2V2YWx1YXRlX2V2ZXJ5X2Vwb2Noc0IZChdfY2hlY2twb2ludF9ldmVyeV9zdGVwc0ITChFfY2hlY2twb2ludHNfa2VwdEIOCgxfbWF4X3JldHJpZXMi2wEKD09wdGltaXplckNvbmZpZxIaCg1sZWFybmluZ19yYXRlGAEgASgBSACIAQESFQoIbW9tZW50dW0YAiABKAFIAYgBARIZCgx3ZWlnaHRfZGVjYXkYAyABKAFIAogBARIpChxkZWNheV9tdWx0aXN0ZXBfY29lZmZpY2llbnRzGAQgASgISAOIAQFCEAoOX2xlYXJuaW5nX3JhdGVCCwoJX21vbWVudHVtQg8KDV93ZWlnaHRfZGVjYXlCHwodX2RlY2F5X211bHRpc3RlcF9jb2VmZmljaWVudHMiRAoOU2NoZWR1bGVDb25maWcSEgoKbWlsZXN0b25lcxgBIAMoDRITCgZmYWN0b3IYAiABKAFIAIgBAUIJCgdfZmFjdG9yInIKEkF1Z21lbnRhdGlvbkNvbmZpZxIZCgxjcm9wX3BhZGRpbmcYASABKA1IAIgBARIcCg9ob3Jpem9udGFsX2ZsaXAYAiABKAhIAYgBAUIPCg1fY3JvcF9wYWRkaW5nQhIKEF9ob3Jpem9udGFsX2ZsaXAqTgoJUHJlY2lzaW9uEhkKFVBSRUNJU0lPTl9VTlNQRUNJRklFRBAAEhEKDVBSRUNJU0lPTl9GMzIQARITCg9QUkVDSVNJT05fTUlYRUQQAmIGcHJvdG8z", [file_multistep_v1_model]);
+  fileDesc("CiJtdWx0aXN0ZXAvdjEvdHJhaW5pbmdfY29uZmlnLnByb3RvEgxtdWx0aXN0ZXAudjEi/gUKDlRyYWluaW5nQ29uZmlnEiYKBW1vZGVsGAEgASgLMhcubXVsdGlzdGVwLnYxLk1vZGVsU3BlYxIPCgdkYXRhc2V0GAIgASgJEhMKBmVwb2NocxgDIAEoDUgAiAEBEhcKCmJhdGNoX3NpemUYBCABKA1IAYgBARIRCgRzZWVkGAUgASgESAKIAQESGAoLbGltaXRfdHJhaW4YBiABKA1IA4gBARIXCgpsaW1pdF90ZXN0GAcgASgNSASIAQESMAoJb3B0aW1pemVyGAggASgLMh0ubXVsdGlzdGVwLnYxLk9wdGltaXplckNvbmZpZxIuCghzY2hlZHVsZRgJIAEoCzIcLm11bHRpc3RlcC52MS5TY2hlZHVsZUNvbmZpZxIcCg9sYWJlbF9zbW9vdGhpbmcYCiABKAFIBYgBARI2CgxhdWdtZW50YXRpb24YCyABKAsyIC5tdWx0aXN0ZXAudjEuQXVnbWVudGF0aW9uQ29uZmlnEioKCXByZWNpc2lvbhgMIAEoDjIXLm11bHRpc3RlcC52MS5QcmVjaXNpb24SIgoVZXZhbHVhdGVfZXZlcnlfZXBvY2hzGA0gASgNSAaIAQESIwoWY2hlY2twb2ludF9ldmVyeV9zdGVwcxgOIAEoDUgHiAEBEh0KEGNoZWNrcG9pbnRzX2tlcHQYDyABKA1ICIgBARIYCgttYXhfcmV0cmllcxgQIAEoDUgJiAEBEikKCWRhdGFfcGF0aBgTIAEoDjIWLm11bHRpc3RlcC52MS5EYXRhUGF0aEIJCgdfZXBvY2hzQg0KC19iYXRjaF9zaXplQgcKBV9zZWVkQg4KDF9saW1pdF90cmFpbkINCgtfbGltaXRfdGVzdEISChBfbGFiZWxfc21vb3RoaW5nQhgKFl9ldmFsdWF0ZV9ldmVyeV9lcG9jaHNCGQoXX2NoZWNrcG9pbnRfZXZlcnlfc3RlcHNCEwoRX2NoZWNrcG9pbnRzX2tlcHRCDgoMX21heF9yZXRyaWVzItsBCg9PcHRpbWl6ZXJDb25maWcSGgoNbGVhcm5pbmdfcmF0ZRgBIAEoAUgAiAEBEhUKCG1vbWVudHVtGAIgASgBSAGIAQESGQoMd2VpZ2h0X2RlY2F5GAMgASgBSAKIAQESKQocZGVjYXlfbXVsdGlzdGVwX2NvZWZmaWNpZW50cxgEIAEoCEgDiAEBQhAKDl9sZWFybmluZ19yYXRlQgsKCV9tb21lbnR1bUIPCg1fd2VpZ2h0X2RlY2F5Qh8KHV9kZWNheV9tdWx0aXN0ZXBfY29lZmZpY2llbnRzIkQKDlNjaGVkdWxlQ29uZmlnEhIKCm1pbGVzdG9uZXMYASADKA0SEwoGZmFjdG9yGAIgASgBSACIAQFCCQoHX2ZhY3RvciJyChJBdWdtZW50YXRpb25Db25maWcSGQoMY3JvcF9wYWRkaW5nGAEgASgNSACIAQESHAoPaG9yaXpvbnRhbF9mbGlwGAIgASgISAGIAQFCDwoNX2Nyb3BfcGFkZGluZ0ISChBfaG9yaXpvbnRhbF9mbGlwKmUKCERhdGFQYXRoEhkKFURBVEFfUEFUSF9VTlNQRUNJRklFRBAAEhIKDkRBVEFfUEFUSF9BVVRPEAESFgoSREFUQV9QQVRIX1JFU0lERU5UEAISEgoOREFUQV9QQVRIX0hPU1QQAypOCglQcmVjaXNpb24SGQoVUFJFQ0lTSU9OX1VOU1BFQ0lGSUVEEAASEQoNUFJFQ0lTSU9OX0YzMhABEhMKD1BSRUNJU0lPTl9NSVhFRBACYgZwcm90bzM", [file_multistep_v1_model]);
 
 /**
  * What to train, on what, and how. A field left out takes the default named beside it.
@@ -122,6 +122,13 @@ export type TrainingConfig = Message<"multistep.v1.TrainingConfig"> & {
    * @generated from field: optional uint32 max_retries = 16;
    */
   maxRetries?: number | undefined;
+
+  /**
+   * Default AUTO. Both paths give the same bits.
+   *
+   * @generated from field: multistep.v1.DataPath data_path = 19;
+   */
+  dataPath: DataPath;
 };
 
 /**
@@ -228,6 +235,45 @@ export const AugmentationConfigSchema: GenMessage<AugmentationConfig> = /*@__PUR
   messageDesc(file_multistep_v1_training_config, 3);
 
 /**
+ * Where the images of a run lie while it trains.
+ *
+ * @generated from enum multistep.v1.DataPath
+ */
+export enum DataPath {
+  /**
+   * @generated from enum value: DATA_PATH_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * RESIDENT where the images fit in GPU memory beside the run, else HOST.
+   *
+   * @generated from enum value: DATA_PATH_AUTO = 1;
+   */
+  AUTO = 1,
+
+  /**
+   * All images are uploaded once; a step sends a few bytes. Where they do not fit, Train answers RESOURCE_EXHAUSTED.
+   *
+   * @generated from enum value: DATA_PATH_RESIDENT = 2;
+   */
+  RESIDENT = 2,
+
+  /**
+   * In the server's memory; the images of each batch are gathered there and sent to the GPU.
+   *
+   * @generated from enum value: DATA_PATH_HOST = 3;
+   */
+  HOST = 3,
+}
+
+/**
+ * Describes the enum multistep.v1.DataPath.
+ */
+export const DataPathSchema: GenEnum<DataPath> = /*@__PURE__*/
+  enumDesc(file_multistep_v1_training_config, 0);
+
+/**
  * @generated from enum multistep.v1.Precision
  */
 export enum Precision {
@@ -257,5 +303,5 @@ export enum Precision {
  * Describes the enum multistep.v1.Precision.
  */
 export const PrecisionSchema: GenEnum<Precision> = /*@__PURE__*/
-  enumDesc(file_multistep_v1_training_config, 0);
+  enumDesc(file_multistep_v1_training_config, 1);
 
