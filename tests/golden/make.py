@@ -16,6 +16,7 @@ metadata has one entry, `about`: JSON with the versions and what the tensors do 
     final.<name>           (lm_ networks) after those steps, in f32: everything of one dimension, that is k, biases, BN
                            parameters and BN statistics
 - scheme_*.safetensors     a network of each further scheme (schemes.py has their layouts), the same tensors
+- blocks.safetensors      one step of every scheme over every kind of block (blocks.py says how a case is stored)
 - python.safetensors       a file that Python's safetensors wrote, with every dtype that we read
 """
 
@@ -29,13 +30,14 @@ sys.dont_write_bytecode = True
 import numpy as np
 import safetensors
 import torch
+from blocks import make_blocks
 from networks import assert_published_counts
 from operations import make_operations
 from safetensors.numpy import save_file
 from training import CASES, SCHEME_CASES, network_fixture
 
 FOLDER = Path(__file__).parent
-MAX_TOTAL_BYTES = 2_300_000
+MAX_TOTAL_BYTES = 2_500_000
 
 
 def write(name: str, arrays: dict[str, np.ndarray], about: dict[str, object]) -> None:
@@ -74,6 +76,7 @@ def main() -> None:
     write("operations", cases.arrays, {"options": cases.options})
     for name, case in (CASES | SCHEME_CASES).items():
         write(name, *network_fixture(case))
+    write("blocks", *make_blocks())
     write_python_file()
     total = sum(path.stat().st_size for path in FOLDER.glob("*.safetensors"))
     assert total < MAX_TOTAL_BYTES, total

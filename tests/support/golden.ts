@@ -70,7 +70,7 @@ export const schemeNames = [
   "scheme_reversible",
 ] as const;
 
-export type GoldenName = "operations" | (typeof networkNames)[number] | (typeof schemeNames)[number];
+export type GoldenName = "operations" | "blocks" | (typeof networkNames)[number] | (typeof schemeNames)[number];
 
 export async function loadGolden(name: GoldenName): Promise<Golden> {
   const bytes = await Deno.readFile(new URL(`../golden/${name}.safetensors`, import.meta.url));
