@@ -14,7 +14,6 @@ twice the channels in its results, and stride 2.
 """
 
 from dataclasses import asdict, dataclass
-from functools import partial
 from math import sqrt
 from typing import Literal
 
@@ -111,11 +110,14 @@ class Generator:
 
 
 class Term(nn.Module):
-    """f, of convolutions in a row (networks.py has the layouts), from `inputs` to `outputs` channels."""
+    """f, of convolutions in a row: networks.py has the layouts. Without a shape it has none."""
 
-    def __init__(self, case: BlockCase, inputs: int, outputs: int, stride: int):
+    def __init__(self, case: BlockCase, shape: tuple[int, int, int] | None):
         super().__init__()
         self.pre = case.activation == "pre"
+        if shape is None:
+            return
+        inputs, outputs, stride = shape
         if case.block == "basic":
             convolutions = [conv(inputs, outputs, 3, stride), conv(outputs, outputs, 3)]
         else:
@@ -146,29 +148,25 @@ class Step(Term):
     """A block with its step. What it has besides its own term depends on the scheme."""
 
     def __init__(self, case: BlockCase):
-        super().__init__(case, case.inputs, case.outputs, case.stride)
+        has_f = case.scheme != "fractal" and (case.shortcut is not None or not case.reversible)
+        shape = (case.inputs, case.outputs, case.stride)
+        super().__init__(case, shape if has_f else None)
         self.case = case
-        own = partial(Term, case)
         if case.shortcut and case.scheme != "fractal":
-            self.projection = shortcut_module(case, case.inputs, case.outputs, case.stride)
+            self.projection = shortcut_module(case, *shape)
         if case.scheme == "linear_multistep" and not case.first:
             if case.shortcut is None or case.transition == "project_both":
                 self.k = nn.Parameter(torch.zeros(case.outputs if case.perChannel else 1))
             if case.shortcut and case.transition == "project_both":
                 self.history_projection = history_projection(case)
         if case.scheme in ("mpoly_2", "two_way") and not case.shortcut:
-            self.g = own(case.inputs, case.outputs, 1)
+            self.g = Term(case, shape)
         if case.scheme == "fractal":
             self.column1, self.column2 = nn.Module(), nn.Module()
-            self.column2.term0 = own(case.inputs, case.outputs, case.stride)
-            self.column1.term0 = own(case.inputs, case.outputs, case.stride)
-            self.column1.term1 = own(case.outputs, case.outputs, 1)
+            self.column2.term0, self.column1.term0 = Term(case, shape), Term(case, shape)
+            self.column1.term1 = Term(case, (case.outputs, case.outputs, 1))
         if case.reversible and not case.shortcut:
-            self.f, self.g = (own(REVERSIBLE_HALF, REVERSIBLE_HALF, 1) for _ in range(2))
-        if case.scheme == "fractal" or (case.reversible and not case.shortcut):
-            for number in range(1, self.layers + 1):
-                delattr(self, f"bn{number}")
-                delattr(self, f"conv{number}")
+            self.f, self.g = (Term(case, (REVERSIBLE_HALF, REVERSIBLE_HALF, 1)) for _ in range(2))
 
     def forward(self, u: Tensor, h: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
         following, history = self.change(u, h) if self.case.shortcut else self.keep(u, h)

@@ -108,7 +108,11 @@ function record(graph: Graph, name: string, test: BlockCase) {
   const next = test.activation === "post" ? relu(graph, `${name}.relu`, state.u) : state.u;
   const outputs = [next, ...state.history];
   const cotangents = outputs.map(({ shape }, i) => graph.source(`${name} cotangent ${i}`, shape));
-  const gradients = differentiate(graph, new Map(outputs.map((output, i) => [output, cotangents[i]])), linearCombination);
+  const gradients = differentiate(
+    graph,
+    new Map(outputs.map((output, i) => [output, cotangents[i]])),
+    linearCombination,
+  );
   return { inputs: test.usesPrevious ? [u, previous] : [u], previous, outputs, cotangents, gradients };
 }
 
