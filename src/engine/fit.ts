@@ -137,7 +137,6 @@ export function trainingMemory({ device, tuner }: PlanningContext, question: Mem
     labelSmoothing: 0,
     momentum: 0.9,
     weightDecay: 1e-4,
-    decayMultistepCoefficients: true,
     precision,
   };
   const format = { height, width, channels, mean: perChannel(0), standardDeviation: perChannel(1) };

@@ -3,9 +3,10 @@
  * objects that can be cloned. Images are `u8`, row by row, channels last (NHWC).
  */
 import type { ModelSpec } from "../models/mod.ts";
+import type { OptimizationChoices } from "./optimization.ts";
 
 /** A training configuration with every default filled in; the field names are those of the checkpoint. */
-export interface TrainingConfig {
+export interface TrainingConfig extends OptimizationChoices {
   readonly model: ModelSpec;
   readonly dataset: string;
   readonly epochs: number;
@@ -19,7 +20,7 @@ export interface TrainingConfig {
   readonly momentum: number;
   readonly weightDecay: number;
   readonly decayMultistepCoefficients: boolean;
-  /** Epochs, counted from 0 and ascending, at whose start the learning rate is multiplied by `factor`. */
+  /** Of the schedule `steps`: epochs, counted from 0 and ascending, at whose start the learning rate is multiplied by `factor`. */
   readonly milestones: readonly number[];
   readonly factor: number;
   readonly labelSmoothing: number;

@@ -56,25 +56,22 @@ export type TrainingChoices = Pick<
   | "labelSmoothing"
   | "momentum"
   | "weightDecay"
-  | "decayMultistepCoefficients"
+  | "nesterov"
   | "precision"
 >;
 
 /** Decode and augment, forward, backward, update. */
 export function trainingProgram(shape: NetworkShape, config: TrainingChoices, batch: number): Program {
-  const { cropPadding, horizontalFlip, labelSmoothing, momentum, weightDecay, precision } = config;
+  const { cropPadding, horizontalFlip, labelSmoothing, momentum, nesterov, weightDecay, precision } = config;
   const graph = new Graph({ training: true, precision });
   const inputs = recordInputs(graph, shape, { batch, cropPadding, horizontalFlip });
   const labels = graph.input("labels", batch * 4);
-  const logits = buildNetwork(graph, shape.model, inputs.images, {
-    classes: shape.classes,
-    decayMultistepCoefficients: config.decayMultistepCoefficients,
-  });
+  const logits = buildNetwork(graph, shape.model, inputs.images, { classes: shape.classes });
   const { dLogits, results } = softmaxCrossEntropy(graph, logits, { labels, labelSmoothing });
   const scale = precision === "mixed" ? lossScale(graph) : undefined;
   const cotangent = scale ? scaleGradient(graph, dLogits, scale) : dLogits;
   differentiate(graph, new Map([[logits, cotangent]]), linearCombination);
-  const decayScales = sgd(graph, { momentum, weightDecay, step: inputs.step, lossScale: scale });
+  const decayScales = sgd(graph, { momentum, nesterov, weightDecay, step: inputs.step, lossScale: scale });
   return { graph, ...inputs, labels, decayScales, output: results };
 }
 

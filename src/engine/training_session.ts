@@ -8,6 +8,7 @@ import type { RunFeeds } from "./feeds.ts";
 import { imagesUsed, type Planned, type TrainingPlans } from "./fit.ts";
 import { EngineError, type Metrics, type TrainingConfig, type TrainingEvent } from "./messages.ts";
 import { MetricSums, Speedometer } from "./metrics.ts";
+import { undecayedRoles } from "./optimization.ts";
 import { datasetOf } from "./resume.ts";
 import { eventLoopTurn, pipelined, Runner } from "./runner.ts";
 import { isEvaluated, learningRateOf, stepsPerEpoch, stepsToCheckpoint } from "./schedule.ts";
@@ -126,13 +127,14 @@ export class TrainingSession {
   }
 
   #upload(): void {
-    const { config: { seed }, plans: { full: { program: { graph } } }, from } = this.#parts;
+    const { config, plans: { full: { program: { graph } } }, from } = this.#parts;
+    const { seed } = config;
     const { variables, full, tail } = this.#gpu;
     variables.uploadParameters(from ? valuesOf(from.parameters) : initialValues(graph.parameters, seed));
     variables.uploadStates(from ? valuesOf(from.states) : initialValues(graph.states, seed));
     if (from) variables.uploadVelocities(valuesOf(from.velocities));
     else variables.clearVelocities();
-    const scales = decayScales(graph);
+    const scales = decayScales(graph, undecayedRoles(config));
     full.writeDecayScales(scales);
     tail?.writeDecayScales(scales);
   }
@@ -143,18 +145,20 @@ export class TrainingSession {
     const { batchSize, seed } = config;
     const { variables, full, tail } = this.#gpu;
     const epoch = this.#epoch;
-    const learningRate = learningRateOf(config, epoch);
+    const rateOf = (step: number) => learningRateOf(config, { step, stepsPerEpoch: this.#stepsPerEpoch });
+    let submitted = this.#step;
     const speed = new Speedometer(performance.now());
     const totalSteps = config.epochs * this.#stepsPerEpoch;
     const range = { start: this.#stepInEpoch, count: stepsToCheckpoint(this.#step, config) };
     const batches = feeds.train.batches(epoch, range, stop.signal);
     const submit = (batch: Batch) => {
       const runner = batch.count === batchSize ? full : tail ?? full;
-      const ticket = runner.submit(batch, { learningRate, seed, epoch });
+      const ticket = runner.submit(batch, { learningRate: rateOf(submitted++), seed, epoch });
       variables.changed();
       return { runner, ticket };
     };
     for await (const { batch: { count }, output, dataWait } of pipelined(batches, submit, stop)) {
+      const learningRate = rateOf(this.#step);
       this.#step++;
       this.#stepInEpoch++;
       const sums = new MetricSums();
@@ -223,10 +227,9 @@ export class TrainingSession {
   #diverged(what: string): EngineError {
     const { config } = this.#parts;
     const range = config.precision === "mixed" ? ", or precision f32, whose range is wider" : "";
-    const rate = learningRateOf(config, this.#epoch);
     return new EngineError(
       "diverged",
-      `${what} at step ${this.#step}: training has diverged; try a learning rate below ${rate}${range}`,
+      `${what} at step ${this.#step}: training has diverged; try a learning rate below ${config.learningRate}${range}`,
     );
   }
 }

@@ -4,7 +4,14 @@ export { GpuError, mebibytes, MemoryLimitError, ShapeError } from "./errors.ts";
 export { affine, type Coefficient, ONE } from "./graph/coefficient.ts";
 export { differentiate } from "./graph/differentiate.ts";
 export { Execution } from "./graph/execution.ts";
-export { Graph, type Initializer, type Precision, type Variable } from "./graph/graph.ts";
+export {
+  Graph,
+  type Initializer,
+  type Parameter,
+  type ParameterRole,
+  type Precision,
+  type Variable,
+} from "./graph/graph.ts";
 export type { BufferHandle, Target } from "./graph/kernel.ts";
 export type { Operation } from "./graph/operation.ts";
 export { type Plan, planGraph, type PlanOptions } from "./graph/plan.ts";

@@ -1,13 +1,13 @@
 import { elementCount, Graph, type Shape, type Tensor } from "../gpu/mod.ts";
 import { ModelError } from "./errors.ts";
 import { recordResidualNetwork } from "./networks/residual_network.ts";
-import { findNetwork, type SchemeChoices } from "./networks/zoo.ts";
+import { findNetwork } from "./networks/zoo.ts";
 import type { ModelSpec } from "./spec.ts";
 
 const MAX_IMAGE_SIDE = 4096;
 const MAX_CLASSES = 100_000;
 
-export interface NetworkOptions extends SchemeChoices {
+export interface NetworkOptions {
   readonly classes: number;
 }
 
@@ -16,7 +16,7 @@ export interface NetworkOptions extends SchemeChoices {
  * @throws {ModelError} for an unknown name, choices that it does not have.
  */
 export function buildNetwork(graph: Graph, spec: ModelSpec, images: Tensor, options: NetworkOptions): Tensor {
-  return recordResidualNetwork(graph, findNetwork(spec, options), images, options.classes);
+  return recordResidualNetwork(graph, findNetwork(spec), images, options.classes);
 }
 
 export interface InputShape {

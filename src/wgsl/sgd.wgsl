@@ -1,9 +1,12 @@
 // Stochastic gradient descent with momentum and weight decay, over all parameters at once (PyTorch's form):
-//   v' = momentum v + factor g + decay w;  w' = w - learning_rate v'
+//   g' = factor g + decay w;  v' = momentum v + g';  w' = w - learning_rate v'
+// or, with Nesterov's momentum, w' = w - learning_rate (g' + momentum v').
 // The factor undoes the loss scale and is 1 without one; 0 says that the gradients are not to be used: nothing changes.
 // parameters, gradients, velocities: packed alike; decay_scales: 1 or 0 for each 64 scalars (256 bytes).
 // One invocation takes 64 scalars.
 override MOMENTUM: f32;
+// 1: Nesterov's momentum.
+override NESTEROV: u32;
 override WEIGHT_DECAY: f32;
 override BLOCKS: u32;
 
@@ -23,8 +26,9 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
   for (var i = 0u; i < 16u; i++) {
     let at = block * 16u + i;
     let weight = parameters[at];
-    let velocity = MOMENTUM * velocities[at] + step.gradient_factor * gradients[at] + decay * weight;
+    let gradient = step.gradient_factor * gradients[at] + decay * weight;
+    let velocity = MOMENTUM * velocities[at] + gradient;
     velocities[at] = velocity;
-    parameters[at] = weight - step.learning_rate * velocity;
+    parameters[at] = weight - step.learning_rate * select(velocity, gradient + MOMENTUM * velocity, NESTEROV == 1u);
   }
 }

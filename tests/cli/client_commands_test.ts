@@ -1,7 +1,17 @@
 import { join } from "node:path";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
-import { Activation, Block, DataPath, Precision, RunState, Scheme, Shortcut, Transition } from "../../src/gen/mod.ts";
+import {
+  Activation,
+  Block,
+  DataPath,
+  Precision,
+  RunState,
+  ScheduleKind,
+  Scheme,
+  Shortcut,
+  Transition,
+} from "../../src/gen/mod.ts";
 import { type FakeServer, type Overrides, scriptedRun, startFakeServer } from "./fake_server.ts";
 import { type Circumstances, jsonLines, type Outcome, runCommand } from "./harness.ts";
 
@@ -43,7 +53,8 @@ Deno.test("train sends what its options say, and leaves out what they don't", as
       "--epochs 3 --batch-size 128 --lr 0.05 --momentum 0.8 --weight-decay 5e-4 --seed 18446744073709551615" +
       " --decay-multistep-coefficients false --milestones 1,2 --factor 0.2 --limit-train 100 --limit-test 50" +
       " --label-smoothing 0.1 --crop-padding 4 --horizontal-flip true --transition project-both --precision f32" +
-      " --checkpoint-every-steps 0 --keep-checkpoints 5 --max-retries 1 --evaluate-every 0 --scheme linear-multistep --activation post --shortcut zero-pad --per-channel-coefficients" +
+      " --nesterov true --decay-batch-norm false --decay-biases false --schedule steps --warmup-epochs 0.5" +
+      " --warmup-start-factor 0.1 --final-factor 0 --checkpoint-every-steps 0 --keep-checkpoints 5 --max-retries 1 --evaluate-every 0 --scheme linear-multistep --activation post --shortcut zero-pad --per-channel-coefficients" +
       " --columns 3 --data-path resident";
     assertEquals((await run(`${train} ${options}`)).code, 0);
     const { $typeName: _, $unknown: __, ...full } = server.lastConfig();
@@ -70,8 +81,19 @@ Deno.test("train sends what its options say, and leaves out what they don't", as
         momentum: 0.8,
         weightDecay: 5e-4,
         decayMultistepCoefficients: false,
+        nesterov: true,
+        decayBatchNorm: false,
+        decayBiases: false,
       },
-      schedule: { $typeName: "multistep.v1.ScheduleConfig", milestones: [1, 2], factor: 0.2 },
+      schedule: {
+        $typeName: "multistep.v1.ScheduleConfig",
+        kind: ScheduleKind.STEPS,
+        milestones: [1, 2],
+        factor: 0.2,
+        warmupEpochs: 0.5,
+        warmupStartFactor: 0.1,
+        finalFactor: 0,
+      },
       labelSmoothing: 0.1,
       augmentation: { $typeName: "multistep.v1.AugmentationConfig", cropPadding: 4, horizontalFlip: true },
       precision: Precision.F32,

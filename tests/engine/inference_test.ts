@@ -2,7 +2,7 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { DatasetRegistry } from "../../src/data/mod.ts";
 import { bucketFor, InferenceService } from "../../src/engine/inference.ts";
-import { GpuDevice } from "../../src/gpu/mod.ts";
+import { GpuDevice, type Variable } from "../../src/gpu/mod.ts";
 import { encodeCheckpoint, initialValues, type NamedTensor } from "../../src/models/mod.ts";
 import { inferenceProgram } from "../../src/engine/programs.ts";
 
@@ -19,7 +19,7 @@ async function writeInitialCheckpoint(dataDir: string): Promise<{ path: string; 
   const { height, width, channels, classNames } = dataset;
   const model = { name: "lm-resnet-14" };
   const { graph } = inferenceProgram({ model, images: dataset, classes: classNames.length }, 1);
-  const tensors = (variables: typeof graph.parameters) => {
+  const tensors = (variables: readonly Variable[]) => {
     const values = initialValues(variables, 1);
     return new Map(variables.map(({ tensor: { name, shape } }): [string, NamedTensor] => {
       return [name, { shape, data: values.get(name)! }];

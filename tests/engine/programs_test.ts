@@ -33,7 +33,6 @@ function program(precision: TrainingConfig["precision"]) {
   return trainingProgram({ model: { name: "lm-resnet-14" }, images, classes: 10 }, {
     momentum: 0.9,
     weightDecay: 0,
-    decayMultistepCoefficients: true,
     labelSmoothing: 0,
     cropPadding: 0,
     horizontalFlip: false,

@@ -4,6 +4,7 @@ Everything is seeded and runs on one thread of the CPU, so that the same version
 metadata has one entry, `about`: JSON with the versions and what the tensors do not say.
 
 - operations.safetensors   one case an operation, in double precision (operations.py says how tensors are named)
+- optimization.safetensors updates of one parameter and learning rates of schedules (optimization.py)
 - resnet, lm_resnet, resnext, lm_resnext, large_lm_resnet, option_a .safetensors   small networks (networks.py has their exact layouts, which are
                            those of the full-size ones, and asserts the full-size parameter counts):
     images, labels         [batches, 8, 3, height, width] and [batches, 8]; one batch where nothing trains, else four
@@ -33,6 +34,7 @@ import torch
 from blocks import make_blocks
 from networks import assert_published_counts
 from operations import make_operations
+from optimization import make_optimization
 from safetensors.numpy import save_file
 from training import CASES, SCHEME_CASES, network_fixture
 
@@ -74,6 +76,8 @@ def main() -> None:
     assert_published_counts()
     cases = make_operations()
     write("operations", cases.arrays, {"options": cases.options})
+    cases = make_optimization()
+    write("optimization", cases.arrays, {"options": cases.options})
     for name, case in (CASES | SCHEME_CASES).items():
         write(name, *network_fixture(case))
     write("blocks", *make_blocks())

@@ -14,6 +14,7 @@ import {
   lmStep,
   maxPool2d,
   ONE,
+  type ParameterRole,
   placeChannels,
   type Precision,
   relu,
@@ -230,8 +231,8 @@ testDifferentiated("linear() and its gradients match PyTorch", {
   record: (graph, [x]) => linear(graph, x, { name: "linear", outputs: 10 }),
 });
 
-function coefficient(graph: Graph, name: string, decay = true): Tensor {
-  return graph.parameter(name, [1], { initializer: { kind: "constant", value: 0 }, decay });
+function coefficient(graph: Graph, name: string, role?: ParameterRole): Tensor {
+  return graph.parameter(name, [1], { initializer: { kind: "constant", value: 0 }, role });
 }
 
 testBoth("softmaxCrossEntropy() and its gradient match PyTorch", async (software, t) => {
@@ -309,13 +310,13 @@ testBoth("sgd() takes three steps as PyTorch does", async (software) => {
   }
 });
 
-testBoth("sgd() updates parameters of any length, and decays only those that ask for it", async (software) => {
+testBoth("sgd() updates parameters of any length, and decays no role that is excepted", async (software) => {
   const options = { learningRate: 0.1, momentum: 0.9, weightDecay: 0.5 };
   const random = generator(11);
   const graph = new Graph({ training: true });
   const step = graph.input("step", STEP_BYTES);
   const [a, b] = ["a", "b"].map((name) => graph.source(name, [2, 9]));
-  const free = coefficient(graph, "free", false);
+  const free = coefficient(graph, "free", "coefficient");
   const decayed = coefficient(graph, "decayed");
   // d(free) = <g, a>, d(decayed) = <g, b>
   const sum = linearCombination(graph, "sum", [
@@ -333,7 +334,7 @@ testBoth("sgd() updates parameters of any length, and decays only those that ask
   const session = await GraphSession.open(graph, { keep: [], software });
   try {
     session.uploadParameters(new Map([...expected].map(([name, { parameter }]) => [name, parameter])));
-    session.writeInput("decay_scales", decayScales(graph));
+    session.writeInput("decay_scales", decayScales(graph, new Set(["coefficient"])));
     session.writeInput("step", encodeStep({ learningRate: options.learningRate, seed: 0, epoch: 0 }));
     for (let index = 0; index < 3; index++) {
       for (const source of [a, b, cotangent]) session.writeSource(source, random(source.shape));

@@ -95,7 +95,6 @@ function record(graph: Graph, name: string, test: BlockCase) {
   const scheme = makeScheme(test.scheme, {
     transition: test.transition,
     perChannelCoefficients: test.perChannel,
-    decayMultistepCoefficients: true,
     columns: 2,
   });
   const image = [BATCH, HEIGHT, WIDTH, test.scheme === "reversible" ? test.inputs / 2 : test.inputs];

@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
-import { Graph } from "../../src/gpu/mod.ts";
+import { Graph, type ParameterRole } from "../../src/gpu/mod.ts";
 import {
   buildNetwork,
   describeModel,
@@ -225,21 +225,36 @@ const multistepNames: readonly (readonly [ModelSpec, readonly string[]])[] = [
   ]],
 ];
 
-Deno.test("buildNetwork() gives a k to every block with a history, and decays it unless told otherwise", () => {
+Deno.test("buildNetwork() gives a k to every block with a history", () => {
   for (const [spec, blocks] of multistepNames) {
-    for (const decay of [undefined, true, false]) {
-      const graph = new Graph({ training: true });
-      const images = graph.source("images", [1, 32, 32, 3]);
-      const logits = buildNetwork(graph, spec, images, { classes: 10, decayMultistepCoefficients: decay });
-      assertEquals(logits.shape, [1, 10]);
-      const coefficients = graph.parameters.filter(({ tensor }) => tensor.name.endsWith(".k"));
-      assertEquals(coefficients.map(({ tensor }) => tensor.name), blocks.map((block) => `${block}.k`));
-      for (const coefficient of coefficients) {
-        assertEquals(coefficient.decay, decay ?? true);
-        assertEquals(coefficient.initializer, { kind: "uniform", low: -0.1, high: 0 });
-      }
+    const graph = new Graph({ training: true });
+    const images = graph.source("images", [1, 32, 32, 3]);
+    const logits = buildNetwork(graph, spec, images, { classes: 10 });
+    assertEquals(logits.shape, [1, 10]);
+    const coefficients = graph.parameters.filter(({ role }) => role === "coefficient");
+    assertEquals(coefficients.map(({ tensor }) => tensor.name), blocks.map((block) => `${block}.k`));
+    for (const { initializer } of coefficients) {
+      assertEquals(initializer, { kind: "uniform", low: -0.1, high: 0 });
     }
   }
+});
+
+Deno.test("buildNetwork() tells what each parameter is", () => {
+  const roles: [string, ParameterRole][] = [
+    [".k", "coefficient"],
+    ["linear.bias", "bias"],
+    [".bias", "batch_norm"],
+    [".bn1.weight", "batch_norm"],
+    [".bn2.weight", "batch_norm"],
+    [".bn.weight", "batch_norm"],
+    [".weight", "weight"],
+  ];
+  const graph = new Graph({ training: true });
+  buildNetwork(graph, { name: "lm-resnet-14" }, graph.source("images", [1, 32, 32, 3]), { classes: 10 });
+  for (const { tensor: { name }, role } of graph.parameters) {
+    assertEquals([name, role], [name, roles.find(([end]) => name.endsWith(end))?.[1]]);
+  }
+  assertEquals(new Set(graph.parameters.map(({ role }) => role)).size, 4);
 });
 
 const depthError = (name: string) =>

@@ -12,7 +12,6 @@ const CHANNELS = 8;
 const options: SchemeOptions = {
   transition: "plain",
   perChannelCoefficients: false,
-  decayMultistepCoefficients: true,
   columns: 2,
 };
 

@@ -4,6 +4,8 @@ export interface SgdOptions {
   readonly learningRate: number;
   readonly momentum: number;
   readonly weightDecay: number;
+  /** Default false. */
+  readonly nesterov?: boolean;
 }
 
 export interface SgdState {
@@ -12,12 +14,14 @@ export interface SgdState {
   readonly velocity: Float64Array;
 }
 
-/** v' = momentum v + (g + weightDecay w);  w' = w - learningRate v' */
+/** g' = g + weightDecay w;  v' = momentum v + g';  w' = w - learningRate v', with Nesterov's w - learningRate (g' + momentum v') */
 export function sgdStep(
   { parameter, velocity }: SgdState,
   gradient: ArrayLike<number>,
-  { learningRate, momentum, weightDecay }: SgdOptions,
+  { learningRate, momentum, weightDecay, nesterov = false }: SgdOptions,
 ): SgdState {
-  const nextVelocity = velocity.map((v, i) => momentum * v + gradient[i] + weightDecay * parameter[i]);
-  return { parameter: parameter.map((w, i) => w - learningRate * nextVelocity[i]), velocity: nextVelocity };
+  const decayed = parameter.map((w, i) => gradient[i] + weightDecay * w);
+  const nextVelocity = velocity.map((v, i) => momentum * v + decayed[i]);
+  const update = nesterov ? decayed.map((g, i) => g + momentum * nextVelocity[i]) : nextVelocity;
+  return { parameter: parameter.map((w, i) => w - learningRate * update[i]), velocity: nextVelocity };
 }

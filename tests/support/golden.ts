@@ -40,14 +40,14 @@ export class Golden {
     return new Map(names.map((name) => [name.slice(prefix.length), this.tensor(name)]));
   }
 
-  /** Of a case in operations.safetensors. */
+  /** Of a case in operations.safetensors or optimization.safetensors. */
   options(caseName: string): Readonly<Record<string, number>> {
     const { options } = this.about as { options: Record<string, Record<string, number>> };
     assert(options[caseName], `The fixture has no case "${caseName}"`);
     return options[caseName];
   }
 
-  /** The cases of operations.safetensors that are named `operation` or start with `operation_`. */
+  /** The cases of such a file that are named `operation` or start with `operation_`. */
   cases(operation: string): string[] {
     const { options } = this.about as { options: Record<string, unknown> };
     return Object.keys(options).filter((name) => name === operation || name.startsWith(`${operation}_`));
@@ -70,7 +70,12 @@ export const schemeNames = [
   "scheme_reversible",
 ] as const;
 
-export type GoldenName = "operations" | "blocks" | (typeof networkNames)[number] | (typeof schemeNames)[number];
+export type GoldenName =
+  | "operations"
+  | "blocks"
+  | "optimization"
+  | (typeof networkNames)[number]
+  | (typeof schemeNames)[number];
 
 export async function loadGolden(name: GoldenName): Promise<Golden> {
   const bytes = await Deno.readFile(new URL(`../golden/${name}.safetensors`, import.meta.url));

@@ -67,7 +67,6 @@ function schemeNetworkOf({ scheme, widths, blocks }: SchemeShape): ResidualNetwo
     scheme: makeScheme(scheme, {
       transition: "plain",
       perChannelCoefficients: true,
-      decayMultistepCoefficients: true,
       columns: 3,
     }),
     stages: widths.map((outputChannels, s) => ({

@@ -6,25 +6,18 @@ import { enumChoice } from "../enum_choice.ts";
 import { CommandError } from "../errors.ts";
 import { startRun } from "../follow_run.ts";
 import { modelOptions, modelSpec } from "../model_options.ts";
+import { optimizationOptions, optimizerConfig, scheduleConfig } from "../optimization_options.ts";
 import { flag, optional, type OptionValues, required } from "../options.ts";
 import { runSummaryJson, runSummaryLine } from "../run_view.ts";
 import { showRun } from "../show_run.ts";
-import { bigInteger, decimal, integer, listOf, text, trueOrFalse } from "../values.ts";
+import { bigInteger, decimal, integer, text, trueOrFalse } from "../values.ts";
 
 const options = {
   model: required(text("NAME"), 'The network: "./multistep models list" names the families'),
   dataset: required(text("NAME"), 'The data set: "./multistep datasets list" names them'),
   epochs: optional(integer("N", { minimum: 1 }), "Passes over the training images (default: 1)"),
   "batch-size": optional(integer("N", { minimum: 1 }), "Images a step (default: 64)"),
-  lr: optional(decimal("X"), "Learning rate (default: 0.1)"),
-  momentum: optional(decimal("X", { below: 1 }), "Of stochastic gradient descent (default: 0.9)"),
-  "weight-decay": optional(decimal("X"), "Of all weights (default: 0.0001)"),
-  "decay-multistep-coefficients": optional(
-    trueOrFalse(),
-    "Whether weight decay applies to the multi-step coefficients k (default: true)",
-  ),
-  milestones: optional(listOf(integer("EPOCH")), "Epochs, counted from 0, at whose start the rate is multiplied"),
-  factor: optional(decimal("X"), "By what it is multiplied (default: 0.1)"),
+  ...optimizationOptions,
   seed: optional(bigInteger("N"), "Of weights, order and augmentation (default: 0)"),
   "limit-train": optional(integer("N", { minimum: 1 }), "Train on the first N images only"),
   "limit-test": optional(integer("N", { minimum: 1 }), "Evaluate on the first N images only"),
@@ -72,13 +65,8 @@ function trainingConfig(values: OptionValues<typeof options>): MessageInitShape<
     seed: values.seed,
     limitTrain: values["limit-train"],
     limitTest: values["limit-test"],
-    optimizer: {
-      learningRate: values.lr,
-      momentum: values.momentum,
-      weightDecay: values["weight-decay"],
-      decayMultistepCoefficients: values["decay-multistep-coefficients"],
-    },
-    schedule: { milestones: values.milestones, factor: values.factor },
+    optimizer: optimizerConfig(values),
+    schedule: scheduleConfig(values),
     labelSmoothing: values["label-smoothing"],
     augmentation: { cropPadding: values["crop-padding"], horizontalFlip: values["horizontal-flip"] },
     precision: values.precision,

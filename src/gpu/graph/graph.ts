@@ -10,10 +10,13 @@ export type Initializer =
   | { readonly kind: "normal"; readonly standardDeviation: number }
   | { readonly kind: "uniform"; readonly low: number; readonly high: number };
 
+/** What a parameter is: a matrix or kernel, a bias, batch norm's scale or shift, a coefficient of a scheme's step. */
+export type ParameterRole = "weight" | "bias" | "batch_norm" | "coefficient";
+
 export interface ParameterOptions {
   readonly initializer: Initializer;
-  /** Whether weight decay applies; default true. */
-  readonly decay?: boolean;
+  /** Default `weight`. */
+  readonly role?: ParameterRole;
 }
 
 /**
@@ -34,7 +37,10 @@ export interface GraphOptions {
 export interface Variable {
   readonly tensor: Tensor;
   readonly initializer: Initializer;
-  readonly decay: boolean;
+}
+
+export interface Parameter extends Variable {
+  readonly role: ParameterRole;
 }
 
 /**
@@ -43,7 +49,7 @@ export interface Variable {
  */
 export class Graph {
   readonly operations: Operation[] = [];
-  readonly parameters: Variable[] = [];
+  readonly parameters: Parameter[] = [];
   readonly states: Variable[] = [];
   /** Buffers given from outside that are no tensors: pixel bytes, labels, the step's scalars. */
   readonly inputs: BufferHandle[] = [];
@@ -75,7 +81,7 @@ export class Graph {
   parameter(name: string, shape: Shape, options: ParameterOptions): Tensor {
     if (this.#reusing) return this.#recorded(name, shape);
     const tensor = this.#claim(name, shape, "parameter");
-    this.parameters.push({ tensor, initializer: options.initializer, decay: options.decay ?? true });
+    this.parameters.push({ tensor, initializer: options.initializer, role: options.role ?? "weight" });
     return tensor;
   }
 
@@ -83,7 +89,7 @@ export class Graph {
   state(name: string, shape: Shape, initializer: Initializer): Tensor {
     if (this.#reusing) return this.#recorded(name, shape);
     const tensor = this.#claim(name, shape, "state");
-    this.states.push({ tensor, initializer, decay: false });
+    this.states.push({ tensor, initializer });
     return tensor;
   }
 

@@ -47,8 +47,14 @@ export function batchNorm(graph: Graph, x: Tensor, options: BatchNormOptions): T
   const { name, relu = false } = options;
   const channels = [x.shape[3]];
   const vectors = {
-    gamma: graph.parameter(`${name}.weight`, channels, { initializer: { kind: "constant", value: 1 } }),
-    beta: graph.parameter(`${name}.bias`, channels, { initializer: { kind: "constant", value: 0 } }),
+    gamma: graph.parameter(`${name}.weight`, channels, {
+      initializer: { kind: "constant", value: 1 },
+      role: "batch_norm",
+    }),
+    beta: graph.parameter(`${name}.bias`, channels, {
+      initializer: { kind: "constant", value: 0 },
+      role: "batch_norm",
+    }),
     runningMean: graph.state(`${name}.running_mean`, channels, { kind: "constant", value: 0 }),
     runningVariance: graph.state(`${name}.running_var`, channels, { kind: "constant", value: 1 }),
   };

@@ -28,7 +28,7 @@ export function linear(graph: Graph, x: Tensor, options: LinearOptions): Tensor 
   const bound = 1 / Math.sqrt(inputs);
   const initializer = { kind: "uniform", low: -bound, high: bound } as const;
   const weight = graph.parameter(`${name}.weight`, [outputs, inputs], { initializer });
-  const bias = graph.parameter(`${name}.bias`, [outputs], { initializer });
+  const bias = graph.parameter(`${name}.bias`, [outputs], { initializer, role: "bias" });
   const y = graph.value(name, [batch, outputs], true);
   graph.record(new Linear(graph, { x, weight, bias, y }));
   return y;

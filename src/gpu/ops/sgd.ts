@@ -1,10 +1,12 @@
 /**
  * Stochastic gradient descent with momentum m and weight decay d, over all parameters at once:
  *
- *   v' = m v + g + d w;  w' = w - lr v'      (PyTorch's SGD, not Nesterov)
+ *   g' = g + d w;  v' = m v + g';  w' = w - lr v', or with Nesterov's momentum w - lr (g' + m v')
+ *
+ * as PyTorch's SGD does, whose form of Nesterov's momentum (Sutskever et al. 2013) looks ahead from the new weights.
  */
 import { wgsl } from "../../wgsl/mod.ts";
-import type { Graph } from "../graph/graph.ts";
+import type { Graph, ParameterRole } from "../graph/graph.ts";
 import type { BufferHandle, Kernel } from "../graph/kernel.ts";
 import type { Lowering, Operation } from "../graph/operation.ts";
 import { Packing, PARAMETER_ALIGNMENT } from "../graph/packing.ts";
@@ -13,6 +15,8 @@ import { checkGradients, type LossScale } from "./loss_scale.ts";
 export interface SgdOptions {
   readonly momentum: number;
   readonly weightDecay: number;
+  /** Default false. */
+  readonly nesterov?: boolean;
   /** Holds the learning rate. */
   readonly step: BufferHandle;
   /** Where gradients are multiplied by one: the update undoes it, or is skipped where they are not finite. */
@@ -29,15 +33,18 @@ export function sgd(graph: Graph, options: SgdOptions): BufferHandle {
   return scales;
 }
 
-/** For each 64 packed scalars 1 where weight decay applies, else 0. */
-export function decayScales(graph: Graph): Float32Array<ArrayBuffer> {
+/** For each 64 packed scalars 1 where weight decay applies, else 0: to parameters of the roles in `undecayed`. */
+export function decayScales(
+  graph: Graph,
+  undecayed: ReadonlySet<ParameterRole> = new Set(),
+): Float32Array<ArrayBuffer> {
   const packing = new Packing(graph.parameters);
   const scales = new Float32Array(packing.bytes / PARAMETER_ALIGNMENT);
-  graph.parameters.forEach(({ tensor, decay }, i) => {
+  graph.parameters.forEach(({ tensor, role }, i) => {
     const next = graph.parameters[i + 1];
     const start = packing.offsetOf(tensor) / PARAMETER_ALIGNMENT;
     const end = next ? packing.offsetOf(next.tensor) / PARAMETER_ALIGNMENT : scales.length;
-    scales.fill(decay ? 1 : 0, start, end);
+    scales.fill(undecayed.has(role) ? 0 : 1, start, end);
   });
   return scales;
 }
@@ -53,7 +60,7 @@ class Sgd implements Operation {
   constructor(readonly options: SgdOptions, readonly scales: BufferHandle) {}
 
   lower(memory: Lowering): Kernel[] {
-    const { momentum, weightDecay, lossScale } = this.options;
+    const { momentum, nesterov = false, weightDecay, lossScale } = this.options;
     const { kernels: checks, step } = lossScale
       ? checkGradients(memory, lossScale, this.options.step)
       : { kernels: [], step: this.options.step };
@@ -68,7 +75,7 @@ class Sgd implements Operation {
       kernels.push({
         label: this.kind,
         code: wgsl.sgd,
-        constants: { MOMENTUM: momentum, WEIGHT_DECAY: weightDecay, BLOCKS: count },
+        constants: { MOMENTUM: momentum, NESTEROV: nesterov ? 1 : 0, WEIGHT_DECAY: weightDecay, BLOCKS: count },
         bindings: [
           { buffer: variables.parameters, ...part, access: "read_write" },
           { buffer: variables.gradients, ...part, access: "read" },

@@ -16,11 +16,6 @@ export interface ModelFamily {
   readonly examples: readonly string[];
 }
 
-export interface SchemeChoices {
-  /** Whether weight decay applies to the coefficients k; default true. */
-  readonly decayMultistepCoefficients?: boolean;
-}
-
 const FAMILIES: readonly ModelFamily[] = [
   {
     pattern: "resnet-N",
@@ -87,7 +82,7 @@ export function modelFamilies(): readonly ModelFamily[] {
  * Finds a network by its name.
  * @throws {ModelError} for an unknown name or a choice that the network does not have.
  */
-export function findNetwork(spec: ModelSpec, choices: SchemeChoices = {}): ResidualNetwork {
+export function findNetwork(spec: ModelSpec): ResidualNetwork {
   const named = spec.network ? described(spec.name, spec.network) : networkNamed(spec.name);
   if (!named) {
     throw new ModelError(`Cannot find model "${spec.name}": there are ${FAMILIES.map((f) => f.pattern).join(", ")}`);
@@ -103,7 +98,6 @@ export function findNetwork(spec: ModelSpec, choices: SchemeChoices = {}): Resid
   const scheme = makeScheme(schemeName, {
     transition: spec.transition ?? named.transition,
     perChannelCoefficients: spec.perChannelCoefficients ?? false,
-    decayMultistepCoefficients: choices.decayMultistepCoefficients ?? true,
     columns: spec.columns ?? 2,
   });
   const style = { activation, shortcut: spec.shortcut ?? named.shortcut(activation) };

@@ -9,8 +9,6 @@ export interface LinearMultistepOptions {
    * - `project_both`: it takes the multi-step step, with the history projected by weights of its own
    */
   readonly transition: Transition;
-  /** Whether weight decay applies to k; default true. */
-  readonly decay?: boolean;
   /** Whether every channel has a k of its own; default false. */
   readonly perChannel?: boolean;
 }
@@ -23,7 +21,7 @@ export interface LinearMultistepOptions {
  * Where a block projects, u_n stands for P(u_n), also as the next block's history.
  * Lu et al. 2018, equation 3 and the authors' code.
  */
-export function linearMultistep({ transition, decay = true, perChannel = false }: LinearMultistepOptions): Scheme {
+export function linearMultistep({ transition, perChannel = false }: LinearMultistepOptions): Scheme {
   return {
     name: "linear multi-step",
     init: (u0) => ({ u: u0, history: [] }),
@@ -37,7 +35,7 @@ export function linearMultistep({ transition, decay = true, perChannel = false }
       const projected = block.projectHistory?.(previous) ?? previous;
       const k = graph.parameter(`${block.name}.k`, [perChannel ? block.shape.outputChannels : 1], {
         initializer: { kind: "uniform", low: -0.1, high: 0 },
-        decay,
+        role: "coefficient",
       });
       return { u: lmStep(graph, `${block.name}.u`, { u: current, previous: projected, f, k }), history: [current] };
     },

@@ -15,20 +15,13 @@ import type { Scheme } from "./scheme.ts";
 export interface SchemeOptions {
   readonly transition: Transition;
   readonly perChannelCoefficients: boolean;
-  /** Whether weight decay applies to the coefficients k. */
-  readonly decayMultistepCoefficients: boolean;
   /** Of the fractal scheme. */
   readonly columns: number;
 }
 
 const SCHEMES = {
   forward_euler: () => forwardEuler,
-  linear_multistep: (options) =>
-    linearMultistep({
-      transition: options.transition,
-      decay: options.decayMultistepCoefficients,
-      perChannel: options.perChannelCoefficients,
-    }),
+  linear_multistep: ({ transition, perChannelCoefficients: perChannel }) => linearMultistep({ transition, perChannel }),
   midpoint: () => midpoint,
   leapfrog: () => leapfrog,
   rk4: () => rungeKutta4,

@@ -7,6 +7,7 @@ import type { Run, RunCheckpoint, RunEvent, RunEventBody, RunProgress } from "..
 import type { FeedItem } from "../runs/run_feed.ts";
 import type { RunState } from "../runs/state.ts";
 import { toModelSpec } from "./model_spec.ts";
+import { toOptimizerConfig, toScheduleConfig } from "./optimization.ts";
 
 const states: Readonly<Record<RunState, proto.RunState>> = {
   QUEUED: proto.RunState.QUEUED,
@@ -92,11 +93,10 @@ export function toCheckpoint(checkpoint: RunCheckpoint): MessageInitShape<typeof
   return { path, step, epoch, bytes: BigInt(bytes), best };
 }
 
-function toTrainingConfig(config: TrainingConfig): MessageInitShape<typeof proto.TrainingConfigSchema> {
+export function toTrainingConfig(config: TrainingConfig): MessageInitShape<typeof proto.TrainingConfigSchema> {
   const { dataset, epochs, batchSize, limitTrain, limitTest, labelSmoothing, evaluateEveryEpochs } = config;
   const { checkpointEverySteps, checkpointsKept, maxRetries } = config;
-  const { learningRate, momentum, weightDecay, decayMultistepCoefficients } = config;
-  const { milestones, factor, cropPadding, horizontalFlip } = config;
+  const { cropPadding, horizontalFlip } = config;
   return {
     model: toModelSpec(config.model),
     dataset,
@@ -105,8 +105,8 @@ function toTrainingConfig(config: TrainingConfig): MessageInitShape<typeof proto
     seed: BigInt(config.seed),
     limitTrain,
     limitTest,
-    optimizer: { learningRate, momentum, weightDecay, decayMultistepCoefficients },
-    schedule: { milestones: [...milestones], factor },
+    optimizer: toOptimizerConfig(config),
+    schedule: toScheduleConfig(config),
     labelSmoothing,
     augmentation: { cropPadding, horizontalFlip },
     precision: precisions[config.precision],

@@ -24,6 +24,12 @@ export function checkNonNegative(field: string, value: number): number {
   throw new InvalidFieldError(field, value, "a finite number of at least 0");
 }
 
+/** A number in a range, both ends included. */
+export function checkWithin(field: string, value: number, { min, max }: Range): number {
+  if (value >= min && value <= max) return value;
+  throw new InvalidFieldError(field, value, `from ${min} to ${max}`);
+}
+
 /** 0 <= value < 1. */
 export function checkFraction(field: string, value: number): number {
   if (value >= 0 && value < 1) return value;

@@ -2,16 +2,9 @@
 import type { TrainingConfig } from "../../engine/mod.ts";
 import * as proto from "../../gen/mod.ts";
 import { InvalidFieldError } from "../errors.ts";
-import {
-  checkEnum,
-  checkFraction,
-  checkInteger,
-  checkName,
-  checkNonNegative,
-  checkPositive,
-  checkPresent,
-} from "./fields.ts";
+import { checkEnum, checkFraction, checkInteger, checkName, checkPresent } from "./fields.ts";
 import { checkModelSpec } from "./model_spec.ts";
+import { checkOptimizer, checkSchedule } from "./optimization.ts";
 
 /** What a data set proposes for the augmentation of its images. */
 export interface AugmentationDefaults {
@@ -57,7 +50,7 @@ export function checkTrainingConfig(message: proto.TrainingConfig | undefined): 
     limitTrain: checkLimit("config.limit_train", config.limitTrain),
     limitTest: checkLimit("config.limit_test", config.limitTest),
     ...checkOptimizer(config.optimizer),
-    ...checkSchedule(config.schedule),
+    ...checkSchedule(config.schedule, { epochs, mostEpochs }),
     labelSmoothing: checkFraction("config.label_smoothing", labelSmoothing),
     ...checkAugmentation(config.augmentation),
     precision: checkPrecision("config.precision", config.precision),
@@ -90,25 +83,6 @@ function checkSeed(seed: bigint): number {
 
 function checkLimit(field: string, limit: number | undefined): number | undefined {
   return limit === undefined ? undefined : checkInteger(field, limit, { min: 1, max: mostImages });
-}
-
-function checkOptimizer(message: proto.OptimizerConfig | undefined) {
-  const { learningRate = 0.1, momentum = 0.9, weightDecay = 1e-4, decayMultistepCoefficients = true } = message ?? {};
-  return {
-    learningRate: checkPositive("config.optimizer.learning_rate", learningRate),
-    momentum: checkFraction("config.optimizer.momentum", momentum),
-    weightDecay: checkNonNegative("config.optimizer.weight_decay", weightDecay),
-    decayMultistepCoefficients,
-  };
-}
-
-function checkSchedule(message: proto.ScheduleConfig | undefined) {
-  const { milestones = [], factor = 0.1 } = message ?? {};
-  milestones.forEach((milestone, index) => {
-    const min = index === 0 ? 0 : milestones[index - 1] + 1;
-    checkInteger(`config.schedule.milestones[${index}]`, milestone, { min, max: mostEpochs });
-  });
-  return { milestones, factor: checkPositive("config.schedule.factor", factor) };
 }
 
 function checkAugmentation(message: proto.AugmentationConfig | undefined): Partial<AugmentationDefaults> {

@@ -1,14 +1,17 @@
-import type { MessageInitShape } from "@bufbuild/protobuf";
+import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { assertEquals, assertThrows } from "@std/assert";
 import {
   Activation,
   DataPath,
   Precision,
+  ScheduleKind,
   Scheme,
   Shortcut,
   TrainingConfigSchema,
   Transition,
 } from "../../../src/gen/mod.ts";
+import type { TrainingConfig } from "../../../src/engine/mod.ts";
+import { toTrainingConfig } from "../../../src/server/convert/run.ts";
 import { InvalidFieldError } from "../../../src/server/errors.ts";
 import { checkTrainingConfig, fillAugmentation } from "../../../src/server/validation/training_config.ts";
 import { build } from "../../support/messages.ts";
@@ -32,8 +35,15 @@ Deno.test("checkTrainingConfig() fills in every default", () => {
     momentum: 0.9,
     weightDecay: 1e-4,
     decayMultistepCoefficients: true,
+    nesterov: false,
+    decayBatchNorm: true,
+    decayBiases: true,
+    schedule: "steps",
     milestones: [],
     factor: 0.1,
+    warmupEpochs: 0,
+    warmupStartFactor: 0.01,
+    finalFactor: 0,
     labelSmoothing: 0,
     cropPadding: 4,
     horizontalFlip: true,
@@ -61,8 +71,15 @@ Deno.test("checkTrainingConfig() keeps what was set, zeros included", () => {
     batchSize: 1,
     seed: BigInt(Number.MAX_SAFE_INTEGER),
     limitTrain: 1,
-    optimizer: { learningRate: 1e-9, momentum: 0, weightDecay: 0, decayMultistepCoefficients: false },
-    schedule: { milestones: [0, 80, 120], factor: 0.5 },
+    optimizer: {
+      learningRate: 1e-9,
+      momentum: 0,
+      weightDecay: 0,
+      decayMultistepCoefficients: false,
+      decayBatchNorm: false,
+      decayBiases: false,
+    },
+    schedule: { milestones: [0, 80, 120], factor: 0.5, warmupEpochs: 0.5, warmupStartFactor: 1 },
     labelSmoothing: 0.1,
     augmentation: { cropPadding: 0, horizontalFlip: false },
     precision: Precision.F32,
@@ -92,8 +109,15 @@ Deno.test("checkTrainingConfig() keeps what was set, zeros included", () => {
     momentum: 0,
     weightDecay: 0,
     decayMultistepCoefficients: false,
+    nesterov: false,
+    decayBatchNorm: false,
+    decayBiases: false,
+    schedule: "steps",
     milestones: [0, 80, 120],
     factor: 0.5,
+    warmupEpochs: 0.5,
+    warmupStartFactor: 1,
+    finalFactor: 0,
     labelSmoothing: 0.1,
     cropPadding: 0,
     horizontalFlip: false,
@@ -104,6 +128,44 @@ Deno.test("checkTrainingConfig() keeps what was set, zeros included", () => {
     maxRetries: 0,
     dataPath: "resident",
   });
+});
+
+Deno.test("checkTrainingConfig() takes each kind of schedule with the fields that it has", () => {
+  const kinds = [ScheduleKind.STEPS, ScheduleKind.COSINE, ScheduleKind.LINEAR, ScheduleKind.CONSTANT];
+  assertEquals(kinds.map((kind) => check({ schedule: { kind } }).schedule), ["steps", "cosine", "linear", "constant"]);
+  const cosine = check({ epochs: 4, schedule: { kind: ScheduleKind.COSINE, warmupEpochs: 4, finalFactor: 0.1 } });
+  assertEquals([cosine.warmupEpochs, cosine.finalFactor, cosine.milestones], [4, 0.1, []]);
+  assertEquals(check({ optimizer: { nesterov: true } }).nesterov, true);
+});
+
+const configs: Fields[] = [
+  {},
+  { optimizer: { nesterov: true, decayBiases: false }, schedule: { milestones: [1], factor: 0.5 } },
+  { epochs: 9, schedule: { kind: ScheduleKind.COSINE, warmupEpochs: 0.5, warmupStartFactor: 0.5, finalFactor: 0.25 } },
+  { schedule: { kind: ScheduleKind.CONSTANT } },
+];
+
+Deno.test("checkTrainingConfig() takes a run's own configuration again, and makes the same of it", () => {
+  for (const fields of configs) {
+    const config = fillAugmentation(check(fields), { cropPadding: 4, horizontalFlip: true });
+    assertEquals(checkTrainingConfig(create(TrainingConfigSchema, toTrainingConfig(config))), config);
+  }
+});
+
+Deno.test("toTrainingConfig() tells the defaults of a configuration that an older version has stored", () => {
+  const { model, dataset, epochs, batchSize, seed, learningRate, momentum, weightDecay, decayMultistepCoefficients } =
+    check({});
+  const { milestones, factor, labelSmoothing, precision, evaluateEveryEpochs, checkpointEverySteps } = check({});
+  const older: TrainingConfig = {
+    ...{ model, dataset, epochs, batchSize, seed, learningRate, momentum, weightDecay, decayMultistepCoefficients },
+    ...{ milestones, factor, labelSmoothing, precision, evaluateEveryEpochs, checkpointEverySteps },
+    ...{ cropPadding: 4, horizontalFlip: true, checkpointsKept: 2, maxRetries: 2 },
+  };
+  const today = fillAugmentation(check({}), { cropPadding: 4, horizontalFlip: true });
+  assertEquals(
+    create(TrainingConfigSchema, toTrainingConfig(older)),
+    create(TrainingConfigSchema, toTrainingConfig(today)),
+  );
 });
 
 const wrong: [Fields, string][] = [
@@ -143,6 +205,41 @@ const wrong: [Fields, string][] = [
     { schedule: { milestones: [3, 3] } },
     'Field "config.schedule.milestones[1]" must be an integer from 4 to 100000, got 3',
   ],
+  [
+    { optimizer: { momentum: 0, nesterov: true } },
+    'Field "config.optimizer.nesterov" must be false where the momentum is 0, got true',
+  ],
+  [
+    { schedule: { kind: 9 as ScheduleKind } },
+    'Field "config.schedule.kind" must be SCHEDULE_KIND_STEPS (1), SCHEDULE_KIND_COSINE (2), SCHEDULE_KIND_LINEAR (3), ',
+  ],
+  [
+    { schedule: { kind: ScheduleKind.COSINE, milestones: [1, 2] } },
+    'Field "config.schedule.milestones" must be left out: SCHEDULE_KIND_STEPS alone has it, got "1,2"',
+  ],
+  [
+    { schedule: { kind: ScheduleKind.LINEAR, factor: 0.5 } },
+    'Field "config.schedule.factor" must be left out: SCHEDULE_KIND_STEPS alone has it, got 0.5',
+  ],
+  [
+    { schedule: { finalFactor: 0.5 } },
+    'Field "config.schedule.final_factor" must be left out: SCHEDULE_KIND_COSINE and SCHEDULE_KIND_LINEAR alone have it',
+  ],
+  [
+    { schedule: { kind: ScheduleKind.COSINE, finalFactor: 1.5 } },
+    'Field "config.schedule.final_factor" must be from 0 to 1, got 1.5',
+  ],
+  [
+    { epochs: 2, schedule: { warmupEpochs: 2.5 } },
+    'Field "config.schedule.warmup_epochs" must be from 0 to 2, got 2.5',
+  ],
+  [{ schedule: { warmupEpochs: -1 } }, "got -1"],
+  [{ schedule: { warmupEpochs: NaN } }, "got NaN"],
+  [
+    { schedule: { warmupStartFactor: 0 } },
+    'Field "config.schedule.warmup_start_factor" must be above 0 and at most 1, got 0',
+  ],
+  [{ schedule: { warmupStartFactor: 1.1 } }, "got 1.1"],
   [{ schedule: { factor: 0 } }, 'Field "config.schedule.factor" must be a finite number above 0, got 0'],
   [{ labelSmoothing: 1 }, 'Field "config.label_smoothing" must be from 0 to below 1, got 1'],
   [{ labelSmoothing: -0.1 }, "got -0.1"],

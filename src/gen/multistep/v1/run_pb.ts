@@ -479,6 +479,8 @@ export type TrainingProgress = Message<"multistep.v1.TrainingProgress"> & {
   metrics?: Metrics | undefined;
 
   /**
+   * Of the last of these steps.
+   *
    * @generated from field: double learning_rate = 2;
    */
   learningRate: number;

@@ -12,7 +12,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file multistep/v1/training_config.proto.
  */
 export const file_multistep_v1_training_config: GenFile = /*@__PURE__*/
-  fileDesc("CiJtdWx0aXN0ZXAvdjEvdHJhaW5pbmdfY29uZmlnLnByb3RvEgxtdWx0aXN0ZXAudjEi/gUKDlRyYWluaW5nQ29uZmlnEiYKBW1vZGVsGAEgASgLMhcubXVsdGlzdGVwLnYxLk1vZGVsU3BlYxIPCgdkYXRhc2V0GAIgASgJEhMKBmVwb2NocxgDIAEoDUgAiAEBEhcKCmJhdGNoX3NpemUYBCABKA1IAYgBARIRCgRzZWVkGAUgASgESAKIAQESGAoLbGltaXRfdHJhaW4YBiABKA1IA4gBARIXCgpsaW1pdF90ZXN0GAcgASgNSASIAQESMAoJb3B0aW1pemVyGAggASgLMh0ubXVsdGlzdGVwLnYxLk9wdGltaXplckNvbmZpZxIuCghzY2hlZHVsZRgJIAEoCzIcLm11bHRpc3RlcC52MS5TY2hlZHVsZUNvbmZpZxIcCg9sYWJlbF9zbW9vdGhpbmcYCiABKAFIBYgBARI2CgxhdWdtZW50YXRpb24YCyABKAsyIC5tdWx0aXN0ZXAudjEuQXVnbWVudGF0aW9uQ29uZmlnEioKCXByZWNpc2lvbhgMIAEoDjIXLm11bHRpc3RlcC52MS5QcmVjaXNpb24SIgoVZXZhbHVhdGVfZXZlcnlfZXBvY2hzGA0gASgNSAaIAQESIwoWY2hlY2twb2ludF9ldmVyeV9zdGVwcxgOIAEoDUgHiAEBEh0KEGNoZWNrcG9pbnRzX2tlcHQYDyABKA1ICIgBARIYCgttYXhfcmV0cmllcxgQIAEoDUgJiAEBEikKCWRhdGFfcGF0aBgTIAEoDjIWLm11bHRpc3RlcC52MS5EYXRhUGF0aEIJCgdfZXBvY2hzQg0KC19iYXRjaF9zaXplQgcKBV9zZWVkQg4KDF9saW1pdF90cmFpbkINCgtfbGltaXRfdGVzdEISChBfbGFiZWxfc21vb3RoaW5nQhgKFl9ldmFsdWF0ZV9ldmVyeV9lcG9jaHNCGQoXX2NoZWNrcG9pbnRfZXZlcnlfc3RlcHNCEwoRX2NoZWNrcG9pbnRzX2tlcHRCDgoMX21heF9yZXRyaWVzItsBCg9PcHRpbWl6ZXJDb25maWcSGgoNbGVhcm5pbmdfcmF0ZRgBIAEoAUgAiAEBEhUKCG1vbWVudHVtGAIgASgBSAGIAQESGQoMd2VpZ2h0X2RlY2F5GAMgASgBSAKIAQESKQocZGVjYXlfbXVsdGlzdGVwX2NvZWZmaWNpZW50cxgEIAEoCEgDiAEBQhAKDl9sZWFybmluZ19yYXRlQgsKCV9tb21lbnR1bUIPCg1fd2VpZ2h0X2RlY2F5Qh8KHV9kZWNheV9tdWx0aXN0ZXBfY29lZmZpY2llbnRzIkQKDlNjaGVkdWxlQ29uZmlnEhIKCm1pbGVzdG9uZXMYASADKA0SEwoGZmFjdG9yGAIgASgBSACIAQFCCQoHX2ZhY3RvciJyChJBdWdtZW50YXRpb25Db25maWcSGQoMY3JvcF9wYWRkaW5nGAEgASgNSACIAQESHAoPaG9yaXpvbnRhbF9mbGlwGAIgASgISAGIAQFCDwoNX2Nyb3BfcGFkZGluZ0ISChBfaG9yaXpvbnRhbF9mbGlwKmUKCERhdGFQYXRoEhkKFURBVEFfUEFUSF9VTlNQRUNJRklFRBAAEhIKDkRBVEFfUEFUSF9BVVRPEAESFgoSREFUQV9QQVRIX1JFU0lERU5UEAISEgoOREFUQV9QQVRIX0hPU1QQAypOCglQcmVjaXNpb24SGQoVUFJFQ0lTSU9OX1VOU1BFQ0lGSUVEEAASEQoNUFJFQ0lTSU9OX0YzMhABEhMKD1BSRUNJU0lPTl9NSVhFRBACYgZwcm90bzM", [file_multistep_v1_model]);
+  fileDesc("CiJtdWx0aXN0ZXAvdjEvdHJhaW5pbmdfY29uZmlnLnByb3RvEgxtdWx0aXN0ZXAudjEi/gUKDlRyYWluaW5nQ29uZmlnEiYKBW1vZGVsGAEgASgLMhcubXVsdGlzdGVwLnYxLk1vZGVsU3BlYxIPCgdkYXRhc2V0GAIgASgJEhMKBmVwb2NocxgDIAEoDUgAiAEBEhcKCmJhdGNoX3NpemUYBCABKA1IAYgBARIRCgRzZWVkGAUgASgESAKIAQESGAoLbGltaXRfdHJhaW4YBiABKA1IA4gBARIXCgpsaW1pdF90ZXN0GAcgASgNSASIAQESMAoJb3B0aW1pemVyGAggASgLMh0ubXVsdGlzdGVwLnYxLk9wdGltaXplckNvbmZpZxIuCghzY2hlZHVsZRgJIAEoCzIcLm11bHRpc3RlcC52MS5TY2hlZHVsZUNvbmZpZxIcCg9sYWJlbF9zbW9vdGhpbmcYCiABKAFIBYgBARI2CgxhdWdtZW50YXRpb24YCyABKAsyIC5tdWx0aXN0ZXAudjEuQXVnbWVudGF0aW9uQ29uZmlnEioKCXByZWNpc2lvbhgMIAEoDjIXLm11bHRpc3RlcC52MS5QcmVjaXNpb24SIgoVZXZhbHVhdGVfZXZlcnlfZXBvY2hzGA0gASgNSAaIAQESIwoWY2hlY2twb2ludF9ldmVyeV9zdGVwcxgOIAEoDUgHiAEBEh0KEGNoZWNrcG9pbnRzX2tlcHQYDyABKA1ICIgBARIYCgttYXhfcmV0cmllcxgQIAEoDUgJiAEBEikKCWRhdGFfcGF0aBgTIAEoDjIWLm11bHRpc3RlcC52MS5EYXRhUGF0aEIJCgdfZXBvY2hzQg0KC19iYXRjaF9zaXplQgcKBV9zZWVkQg4KDF9saW1pdF90cmFpbkINCgtfbGltaXRfdGVzdEISChBfbGFiZWxfc21vb3RoaW5nQhgKFl9ldmFsdWF0ZV9ldmVyeV9lcG9jaHNCGQoXX2NoZWNrcG9pbnRfZXZlcnlfc3RlcHNCEwoRX2NoZWNrcG9pbnRzX2tlcHRCDgoMX21heF9yZXRyaWVzIt8CCg9PcHRpbWl6ZXJDb25maWcSGgoNbGVhcm5pbmdfcmF0ZRgBIAEoAUgAiAEBEhUKCG1vbWVudHVtGAIgASgBSAGIAQESGQoMd2VpZ2h0X2RlY2F5GAMgASgBSAKIAQESKQocZGVjYXlfbXVsdGlzdGVwX2NvZWZmaWNpZW50cxgEIAEoCEgDiAEBEhUKCG5lc3Rlcm92GAUgASgISASIAQESHQoQZGVjYXlfYmF0Y2hfbm9ybRgGIAEoCEgFiAEBEhkKDGRlY2F5X2JpYXNlcxgHIAEoCEgGiAEBQhAKDl9sZWFybmluZ19yYXRlQgsKCV9tb21lbnR1bUIPCg1fd2VpZ2h0X2RlY2F5Qh8KHV9kZWNheV9tdWx0aXN0ZXBfY29lZmZpY2llbnRzQgsKCV9uZXN0ZXJvdkITChFfZGVjYXlfYmF0Y2hfbm9ybUIPCg1fZGVjYXlfYmlhc2VzIoICCg5TY2hlZHVsZUNvbmZpZxISCgptaWxlc3RvbmVzGAEgAygNEhMKBmZhY3RvchgCIAEoAUgAiAEBEigKBGtpbmQYAyABKA4yGi5tdWx0aXN0ZXAudjEuU2NoZWR1bGVLaW5kEhoKDXdhcm11cF9lcG9jaHMYBCABKAFIAYgBARIgChN3YXJtdXBfc3RhcnRfZmFjdG9yGAUgASgBSAKIAQESGQoMZmluYWxfZmFjdG9yGAYgASgBSAOIAQFCCQoHX2ZhY3RvckIQCg5fd2FybXVwX2Vwb2Noc0IWChRfd2FybXVwX3N0YXJ0X2ZhY3RvckIPCg1fZmluYWxfZmFjdG9yInIKEkF1Z21lbnRhdGlvbkNvbmZpZxIZCgxjcm9wX3BhZGRpbmcYASABKA1IAIgBARIcCg9ob3Jpem9udGFsX2ZsaXAYAiABKAhIAYgBAUIPCg1fY3JvcF9wYWRkaW5nQhIKEF9ob3Jpem9udGFsX2ZsaXAqlgEKDFNjaGVkdWxlS2luZBIdChlTQ0hFRFVMRV9LSU5EX1VOU1BFQ0lGSUVEEAASFwoTU0NIRURVTEVfS0lORF9TVEVQUxABEhgKFFNDSEVEVUxFX0tJTkRfQ09TSU5FEAISGAoUU0NIRURVTEVfS0lORF9MSU5FQVIQAxIaChZTQ0hFRFVMRV9LSU5EX0NPTlNUQU5UEAQqZQoIRGF0YVBhdGgSGQoVREFUQV9QQVRIX1VOU1BFQ0lGSUVEEAASEgoOREFUQV9QQVRIX0FVVE8QARIWChJEQVRBX1BBVEhfUkVTSURFTlQQAhISCg5EQVRBX1BBVEhfSE9TVBADKk4KCVByZWNpc2lvbhIZChVQUkVDSVNJT05fVU5TUEVDSUZJRUQQABIRCg1QUkVDSVNJT05fRjMyEAESEwoPUFJFQ0lTSU9OX01JWEVEEAJiBnByb3RvMw", [file_multistep_v1_model]);
 
 /**
  * What to train, on what, and how. A field left out takes the default named beside it.
@@ -139,7 +139,7 @@ export const TrainingConfigSchema: GenMessage<TrainingConfig> = /*@__PURE__*/
   messageDesc(file_multistep_v1_training_config, 0);
 
 /**
- * Stochastic gradient descent: v' = momentum v + g + weight_decay w; w' = w - lr v'.
+ * Stochastic gradient descent: g' = g + weight_decay w; v' = momentum v + g'; w' = w - lr v'.
  *
  * @generated from message multistep.v1.OptimizerConfig
  */
@@ -171,6 +171,27 @@ export type OptimizerConfig = Message<"multistep.v1.OptimizerConfig"> & {
    * @generated from field: optional bool decay_multistep_coefficients = 4;
    */
   decayMultistepCoefficients?: boolean | undefined;
+
+  /**
+   * Nesterov's momentum, as PyTorch has it: w' = w - lr (g' + momentum v'). Needs a momentum above 0. Default false.
+   *
+   * @generated from field: optional bool nesterov = 5;
+   */
+  nesterov?: boolean | undefined;
+
+  /**
+   * Whether weight decay applies to batch norm's scales and shifts; default true, as in PyTorch's one SGD.
+   *
+   * @generated from field: optional bool decay_batch_norm = 6;
+   */
+  decayBatchNorm?: boolean | undefined;
+
+  /**
+   * Whether weight decay applies to biases; default true.
+   *
+   * @generated from field: optional bool decay_biases = 7;
+   */
+  decayBiases?: boolean | undefined;
 };
 
 /**
@@ -181,24 +202,53 @@ export const OptimizerConfigSchema: GenMessage<OptimizerConfig> = /*@__PURE__*/
   messageDesc(file_multistep_v1_training_config, 1);
 
 /**
- * The learning rate is multiplied by `factor` at the start of each of these epochs.
+ * The learning rate of each step, as a part of OptimizerConfig.learning_rate.
  *
  * @generated from message multistep.v1.ScheduleConfig
  */
 export type ScheduleConfig = Message<"multistep.v1.ScheduleConfig"> & {
   /**
-   * Counted from 0, ascending. Default: none.
+   * Of STEPS: epochs, counted from 0, ascending, at whose start the rate is multiplied by `factor`. Default: none.
    *
    * @generated from field: repeated uint32 milestones = 1;
    */
   milestones: number[];
 
   /**
-   * Default 0.1.
+   * Of STEPS. Default 0.1.
    *
    * @generated from field: optional double factor = 2;
    */
   factor?: number | undefined;
+
+  /**
+   * Default STEPS.
+   *
+   * @generated from field: multistep.v1.ScheduleKind kind = 3;
+   */
+  kind: ScheduleKind;
+
+  /**
+   * The rate rises in a straight line, step by step, over this many epochs, which may be a fraction; at most all epochs.
+   * COSINE and LINEAR begin after it, milestones are counted from the start of the run. Default 0.
+   *
+   * @generated from field: optional double warmup_epochs = 4;
+   */
+  warmupEpochs?: number | undefined;
+
+  /**
+   * What the first step of the warm-up is multiplied by: above 0, at most 1. Default 0.01.
+   *
+   * @generated from field: optional double warmup_start_factor = 5;
+   */
+  warmupStartFactor?: number | undefined;
+
+  /**
+   * Of COSINE and LINEAR: what the rate falls to by the end of the run, from 0 to 1. Default 0.
+   *
+   * @generated from field: optional double final_factor = 6;
+   */
+  finalFactor?: number | undefined;
 };
 
 /**
@@ -233,6 +283,48 @@ export type AugmentationConfig = Message<"multistep.v1.AugmentationConfig"> & {
  */
 export const AugmentationConfigSchema: GenMessage<AugmentationConfig> = /*@__PURE__*/
   messageDesc(file_multistep_v1_training_config, 3);
+
+/**
+ * @generated from enum multistep.v1.ScheduleKind
+ */
+export enum ScheduleKind {
+  /**
+   * @generated from enum value: SCHEDULE_KIND_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * PyTorch's MultiStepLR.
+   *
+   * @generated from enum value: SCHEDULE_KIND_STEPS = 1;
+   */
+  STEPS = 1,
+
+  /**
+   * Half a cosine, step by step: PyTorch's CosineAnnealingLR.
+   *
+   * @generated from enum value: SCHEDULE_KIND_COSINE = 2;
+   */
+  COSINE = 2,
+
+  /**
+   * A straight line, step by step: PyTorch's LinearLR.
+   *
+   * @generated from enum value: SCHEDULE_KIND_LINEAR = 3;
+   */
+  LINEAR = 3,
+
+  /**
+   * @generated from enum value: SCHEDULE_KIND_CONSTANT = 4;
+   */
+  CONSTANT = 4,
+}
+
+/**
+ * Describes the enum multistep.v1.ScheduleKind.
+ */
+export const ScheduleKindSchema: GenEnum<ScheduleKind> = /*@__PURE__*/
+  enumDesc(file_multistep_v1_training_config, 0);
 
 /**
  * Where the images of a run lie while it trains.
@@ -271,7 +363,7 @@ export enum DataPath {
  * Describes the enum multistep.v1.DataPath.
  */
 export const DataPathSchema: GenEnum<DataPath> = /*@__PURE__*/
-  enumDesc(file_multistep_v1_training_config, 0);
+  enumDesc(file_multistep_v1_training_config, 1);
 
 /**
  * @generated from enum multistep.v1.Precision
@@ -303,5 +395,5 @@ export enum Precision {
  * Describes the enum multistep.v1.Precision.
  */
 export const PrecisionSchema: GenEnum<Precision> = /*@__PURE__*/
-  enumDesc(file_multistep_v1_training_config, 1);
+  enumDesc(file_multistep_v1_training_config, 2);
 

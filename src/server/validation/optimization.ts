@@ -1,0 +1,89 @@
+/** OptimizerConfig and ScheduleConfig: every field checked, every default filled in. */
+import { optimizationDefaults, type ScheduleKind, type TrainingConfig } from "../../engine/mod.ts";
+import * as proto from "../../gen/mod.ts";
+import { isFalling, scheduleKinds } from "../convert/optimization.ts";
+import { InvalidFieldError } from "../errors.ts";
+import { checkEnum, checkFraction, checkInteger, checkNonNegative, checkPositive, checkWithin } from "./fields.ts";
+
+type OptimizerFields = Pick<
+  TrainingConfig,
+  | "learningRate"
+  | "momentum"
+  | "weightDecay"
+  | "decayMultistepCoefficients"
+  | "nesterov"
+  | "decayBatchNorm"
+  | "decayBiases"
+>;
+
+/** @throws {InvalidFieldError} */
+export function checkOptimizer(message: proto.OptimizerConfig | undefined): OptimizerFields {
+  const { learningRate = 0.1, momentum = 0.9, weightDecay = 1e-4, decayMultistepCoefficients = true } = message ?? {};
+  const { nesterov, decayBatchNorm, decayBiases } = { ...optimizationDefaults, ...message };
+  if (nesterov && momentum === 0) {
+    throw new InvalidFieldError("config.optimizer.nesterov", nesterov, "false where the momentum is 0");
+  }
+  return {
+    learningRate: checkPositive("config.optimizer.learning_rate", learningRate),
+    momentum: checkFraction("config.optimizer.momentum", momentum),
+    weightDecay: checkNonNegative("config.optimizer.weight_decay", weightDecay),
+    decayMultistepCoefficients,
+    nesterov,
+    decayBatchNorm,
+    decayBiases,
+  };
+}
+
+type ScheduleFields = Pick<
+  TrainingConfig,
+  "schedule" | "milestones" | "factor" | "warmupEpochs" | "warmupStartFactor" | "finalFactor"
+>;
+
+const kindsByNumber: Readonly<Record<number, ScheduleKind>> = {
+  [proto.ScheduleKind.UNSPECIFIED]: optimizationDefaults.schedule,
+  ...Object.fromEntries(Object.entries(scheduleKinds).map(([kind, number]) => [number, kind as ScheduleKind])),
+};
+
+const allowedKinds = Object.entries(scheduleKinds)
+  .map(([kind, number]) => `SCHEDULE_KIND_${kind.toUpperCase()} (${number})`)
+  .join(", ");
+
+/** @throws {InvalidFieldError} also for a field that the kind of schedule has no use for. */
+export function checkSchedule(
+  message: proto.ScheduleConfig | undefined,
+  { epochs, mostEpochs }: { readonly epochs: number; readonly mostEpochs: number },
+): ScheduleFields {
+  const { milestones = [], factor, finalFactor, kind = 0 } = message ?? {};
+  const { warmupEpochs, warmupStartFactor } = { ...optimizationDefaults, ...message };
+  const schedule = checkEnum("config.schedule.kind", kind, kindsByNumber, `${allowedKinds}, or left out`);
+  if (schedule !== "steps") {
+    const remedy = "left out: SCHEDULE_KIND_STEPS alone has it";
+    if (milestones.length > 0) throw new InvalidFieldError("config.schedule.milestones", `${milestones}`, remedy);
+    if (factor !== undefined) throw new InvalidFieldError("config.schedule.factor", factor, remedy);
+  }
+  if (!isFalling(schedule) && finalFactor !== undefined) {
+    const remedy = "left out: SCHEDULE_KIND_COSINE and SCHEDULE_KIND_LINEAR alone have it";
+    throw new InvalidFieldError("config.schedule.final_factor", finalFactor, remedy);
+  }
+  milestones.forEach((milestone, index) => {
+    const min = index === 0 ? 0 : milestones[index - 1] + 1;
+    checkInteger(`config.schedule.milestones[${index}]`, milestone, { min, max: mostEpochs });
+  });
+  return {
+    schedule,
+    milestones,
+    factor: checkPositive("config.schedule.factor", factor ?? 0.1),
+    warmupEpochs: checkWithin("config.schedule.warmup_epochs", warmupEpochs, { min: 0, max: epochs }),
+    warmupStartFactor: checkPart("config.schedule.warmup_start_factor", warmupStartFactor),
+    finalFactor: checkWithin("config.schedule.final_factor", finalFactor ?? optimizationDefaults.finalFactor, {
+      min: 0,
+      max: 1,
+    }),
+  };
+}
+
+/** 0 < value <= 1. */
+function checkPart(field: string, value: number): number {
+  if (value > 0 && value <= 1) return value;
+  throw new InvalidFieldError(field, value, "above 0 and at most 1");
+}
