@@ -16,6 +16,11 @@ export const optimizationOptions = {
   ),
   "decay-batch-norm": optional(trueOrFalse(), "Whether it applies to batch norm's scales and shifts (default: true)"),
   "decay-biases": optional(trueOrFalse(), "Whether it applies to biases (default: true)"),
+  "clip-global-norm": optional(decimal("X"), "The most that the norm of all gradients may be; 0: any (default: 0)"),
+  "ema-decay": optional(
+    decimal("X", { below: 1 }),
+    "Keep the weights' moving average with this decay, and evaluate and use it in their place (default: none)",
+  ),
   schedule: optional(enumChoice(ScheduleKindSchema), "How the learning rate goes on after a warm-up (default: steps)"),
   milestones: optional(
     listOf(integer("EPOCH")),
@@ -38,6 +43,8 @@ export function optimizerConfig(values: Values): MessageInitShape<typeof Optimiz
     nesterov: values.nesterov,
     decayBatchNorm: values["decay-batch-norm"],
     decayBiases: values["decay-biases"],
+    clipGlobalNorm: values["clip-global-norm"],
+    emaDecay: values["ema-decay"],
   };
 }
 

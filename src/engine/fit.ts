@@ -127,10 +127,10 @@ function planRun(
  * @throws {ModelError} for an unknown network.
  */
 export function trainingMemory({ device, tuner }: PlanningContext, question: MemoryQuestion): TrainingMemory {
-  const { model, height, width, channels, classes, batchSize, precision } = question;
+  const { model, height, width, channels, classes, batchSize, precision, emaDecay } = question;
   const { images = { train: batchSize, test: batchSize } } = question;
   const perChannel = (value: number) => Array.from({ length: channels }, () => value);
-  // Values that change what is computed with, and no buffer's size.
+  // But for the last two, values that change what is computed with, and no buffer's size.
   const choices = {
     cropPadding: 0,
     horizontalFlip: false,
@@ -138,6 +138,7 @@ export function trainingMemory({ device, tuner }: PlanningContext, question: Mem
     momentum: 0.9,
     weightDecay: 1e-4,
     precision,
+    emaDecay,
   };
   const format = { height, width, channels, mean: perChannel(0), standardDeviation: perChannel(1) };
   const { adapter, target } = device;

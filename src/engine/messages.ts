@@ -141,11 +141,13 @@ export interface MemoryQuestion {
   readonly images?: { readonly train: number; readonly test: number };
   /** Without `images` none are counted. */
   readonly dataPath?: TrainingConfig["dataPath"];
+  /** Whether the weights have a moving average, which takes as much as they do; absent: they have none. */
+  readonly emaDecay?: TrainingConfig["emaDecay"];
 }
 
 /** GPU memory of a run at its peak, in bytes. */
 export interface TrainingMemory {
-  /** Parameters, their gradients, momentum and running statistics. */
+  /** Parameters, their gradients, momentum, moving average and running statistics. */
   readonly parameters: number;
   /** A full batch's activations and their gradients, scratch space and packed weights, which take turns in one place. */
   readonly activations: number;

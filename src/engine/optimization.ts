@@ -19,6 +19,10 @@ export interface OptimizationChoices {
   readonly decayBatchNorm?: boolean;
   /** Whether weight decay applies to biases; default true. */
   readonly decayBiases?: boolean;
+  /** The most that the norm of all gradients may be; 0, the default: any norm is taken. */
+  readonly clipGlobalNorm?: number;
+  /** Of the weights' exponential moving average, which then is what is evaluated and used; absent: there is none. */
+  readonly emaDecay?: number;
   /** Default `steps`. */
   readonly schedule?: ScheduleKind;
   /** Epochs, also in parts, in which the learning rate rises to its value, step by step; default 0. */
@@ -33,11 +37,12 @@ export const optimizationDefaults = {
   nesterov: false,
   decayBatchNorm: true,
   decayBiases: true,
+  clipGlobalNorm: 0,
   schedule: "steps",
   warmupEpochs: 0,
   warmupStartFactor: 0.01,
   finalFactor: 0,
-} as const satisfies Required<OptimizationChoices>;
+} as const satisfies Required<Omit<OptimizationChoices, "emaDecay">>;
 
 /** What weight decay leaves alone. */
 export function undecayedRoles(

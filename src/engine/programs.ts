@@ -9,6 +9,7 @@ import {
   Graph,
   linearCombination,
   lossScale,
+  movingAverage,
   scaleGradient,
   sgd,
   softmax,
@@ -44,6 +45,8 @@ export interface Program {
   readonly labels?: BufferHandle;
   /** Training only. */
   readonly decayScales?: BufferHandle;
+  /** The states that are the parameters' moving averages, in their order; absent where there are none. */
+  readonly averages?: readonly Tensor[];
   /** What is read back: cross-entropy results [N, 4], or probabilities [N, classes]. */
   readonly output: Tensor;
 }
@@ -57,6 +60,8 @@ export type TrainingChoices = Pick<
   | "momentum"
   | "weightDecay"
   | "nesterov"
+  | "clipGlobalNorm"
+  | "emaDecay"
   | "precision"
 >;
 
@@ -71,8 +76,11 @@ export function trainingProgram(shape: NetworkShape, config: TrainingChoices, ba
   const scale = precision === "mixed" ? lossScale(graph) : undefined;
   const cotangent = scale ? scaleGradient(graph, dLogits, scale) : dLogits;
   differentiate(graph, new Map([[logits, cotangent]]), linearCombination);
-  const decayScales = sgd(graph, { momentum, nesterov, weightDecay, step: inputs.step, lossScale: scale });
-  return { graph, ...inputs, labels, decayScales, output: results };
+  const clipGlobalNorm = config.clipGlobalNorm || undefined;
+  const { step } = inputs;
+  const decayScales = sgd(graph, { momentum, nesterov, weightDecay, clipGlobalNorm, step, lossScale: scale });
+  const averages = config.emaDecay === undefined ? undefined : movingAverage(graph, config.emaDecay);
+  return { graph, ...inputs, labels, decayScales, averages, output: results };
 }
 
 /** Decode, forward with running statistics, cross-entropy. */

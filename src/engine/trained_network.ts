@@ -1,5 +1,5 @@
 import { Variables } from "../gpu/mod.ts";
-import type { Checkpoint, NamedTensor } from "../models/mod.ts";
+import { type Checkpoint, type NamedTensor, trainedWeights } from "../models/mod.ts";
 import type { EngineContext } from "./context.ts";
 import { EngineError } from "./messages.ts";
 import type { NetworkShape, Program } from "./programs.ts";
@@ -46,9 +46,10 @@ export async function loadNetwork(
   }
 }
 
-function upload(variables: Variables, { model, parameters, states }: Checkpoint): void {
+function upload(variables: Variables, checkpoint: Checkpoint): void {
+  const { model, states } = checkpoint;
   try {
-    variables.uploadParameters(valuesOf(parameters));
+    variables.uploadParameters(valuesOf(trainedWeights(checkpoint)));
     variables.uploadStates(valuesOf(states));
   } catch (cause) {
     const detail = cause instanceof Error ? cause.message : String(cause);

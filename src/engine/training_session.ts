@@ -1,5 +1,5 @@
 import type { DatasetDescription } from "../data/mod.ts";
-import { decayScales, elementCount, type GpuDevice, type Variable, Variables } from "../gpu/mod.ts";
+import { averageName, decayScales, elementCount, type GpuDevice, type Variable, Variables } from "../gpu/mod.ts";
 import { type BestEvaluation, type Checkpoint, initialValues, type NamedTensor } from "../models/mod.ts";
 import type { Batch } from "./batches.ts";
 import type { CheckpointFolder } from "./checkpoint_folder.ts";
@@ -130,10 +130,17 @@ export class TrainingSession {
     const { config, plans: { full: { program: { graph } } }, from } = this.#parts;
     const { seed } = config;
     const { variables, full, tail } = this.#gpu;
-    variables.uploadParameters(from ? valuesOf(from.parameters) : initialValues(graph.parameters, seed));
-    variables.uploadStates(from ? valuesOf(from.states) : initialValues(graph.states, seed));
-    if (from) variables.uploadVelocities(valuesOf(from.velocities));
-    else variables.clearVelocities();
+    if (from) {
+      variables.uploadParameters(valuesOf(from.parameters));
+      variables.uploadStates(valuesOf(from.states));
+      variables.uploadVelocities(valuesOf(from.velocities));
+    } else {
+      const parameters = initialValues(graph.parameters, seed);
+      const averages = new Map([...parameters].map(([name, values]) => [averageName(name), values]));
+      variables.uploadParameters(parameters);
+      variables.uploadStates(new Map([...initialValues(graph.states, seed), ...averages]));
+      variables.clearVelocities();
+    }
     const scales = decayScales(graph, undecayedRoles(config));
     full.writeDecayScales(scales);
     tail?.writeDecayScales(scales);
@@ -185,8 +192,10 @@ export class TrainingSession {
   }
 
   async #evaluate(signal: AbortSignal): Promise<Metrics> {
+    const { plans: { full: { program: { averages } } }, feeds } = this.#parts;
+    using _averaged = averages && this.#gpu.variables.substitute(averages[0]);
     const sums = new MetricSums();
-    const steps = evaluationSteps(this.#gpu.evaluation, this.#parts.feeds.test, signal);
+    const steps = evaluationSteps(this.#gpu.evaluation, feeds.test, signal);
     for await (const { batch: { count }, output } of steps) sums.add(output, count);
     return sums.means;
   }

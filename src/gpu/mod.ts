@@ -32,6 +32,7 @@ export { linear } from "./ops/linear.ts";
 export { combine, LinearCombination, linearCombination, lmStep, residualAdd } from "./ops/linear_combination.ts";
 export { lossScale, scaleGradient } from "./ops/loss_scale.ts";
 export { maxPool2d } from "./ops/max_pool2d.ts";
+export { averageName, movingAverage } from "./ops/moving_average.ts";
 export { PlaceChannels, placeChannels } from "./ops/place_channels.ts";
 export { normals, pcg4d, permutation, PURPOSE, uniforms } from "./ops/random.ts";
 export { relu } from "./ops/relu.ts";

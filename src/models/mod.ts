@@ -6,6 +6,7 @@ export {
   decodeCheckpoint,
   encodeCheckpoint,
   type NamedTensor,
+  trainedWeights,
   type TrainingPosition,
   withoutOptimizer,
 } from "./checkpoints/checkpoint.ts";

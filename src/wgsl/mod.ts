@@ -6,6 +6,7 @@ import batchNormFinalize from "./batch_norm_finalize.wgsl" with { type: "text" }
 import batchNormFold from "./batch_norm_fold.wgsl" with { type: "text" };
 import batchNormStatistics from "./batch_norm_statistics.wgsl" with { type: "text" };
 import coefficientGradient from "./coefficient_gradient.wgsl" with { type: "text" };
+import clipGradients from "./clip_gradients.wgsl" with { type: "text" };
 import conv2dDirect from "./conv2d/direct.wgsl" with { type: "text" };
 import conv2dDirectBackwardInput from "./conv2d/direct_backward_input.wgsl" with { type: "text" };
 import conv2dDirectBackwardWeight from "./conv2d/direct_backward_weight.wgsl" with { type: "text" };
@@ -25,10 +26,12 @@ import linearBackwardWeight from "./linear_backward_weight.wgsl" with { type: "t
 import lossScale from "./loss_scale.wgsl" with { type: "text" };
 import maxPool2d from "./max_pool2d.wgsl" with { type: "text" };
 import maxPool2dBackward from "./max_pool2d_backward.wgsl" with { type: "text" };
+import movingAverage from "./moving_average.wgsl" with { type: "text" };
 import placeChannels from "./place_channels.wgsl" with { type: "text" };
 import sgd from "./sgd.wgsl" with { type: "text" };
 import softmax from "./softmax.wgsl" with { type: "text" };
 import softmaxCrossEntropy from "./softmax_cross_entropy.wgsl" with { type: "text" };
+import squareSums from "./square_sums.wgsl" with { type: "text" };
 import sumChannelPartials from "./sum_channel_partials.wgsl" with { type: "text" };
 import sumPartials from "./sum_partials.wgsl" with { type: "text" };
 
@@ -39,6 +42,7 @@ export const wgsl = {
   batchNormFinalize,
   batchNormFold,
   batchNormStatistics,
+  clipGradients,
   coefficientGradient,
   conv2dDirect,
   conv2dDirectBackwardInput,
@@ -53,6 +57,7 @@ export const wgsl = {
   lossScale,
   maxPool2d,
   maxPool2dBackward,
+  movingAverage,
   packLanes,
   packTiles,
   packWeights,
@@ -60,6 +65,7 @@ export const wgsl = {
   sgd,
   softmax,
   softmaxCrossEntropy,
+  squareSums,
   sumChannelPartials,
   sumPartials,
   sumSlices,

@@ -53,7 +53,8 @@ Deno.test("train sends what its options say, and leaves out what they don't", as
       "--epochs 3 --batch-size 128 --lr 0.05 --momentum 0.8 --weight-decay 5e-4 --seed 18446744073709551615" +
       " --decay-multistep-coefficients false --milestones 1,2 --factor 0.2 --limit-train 100 --limit-test 50" +
       " --label-smoothing 0.1 --crop-padding 4 --horizontal-flip true --transition project-both --precision f32" +
-      " --nesterov true --decay-batch-norm false --decay-biases false --schedule steps --warmup-epochs 0.5" +
+      " --nesterov true --decay-batch-norm false --decay-biases false --clip-global-norm 5 --ema-decay 0.99" +
+      " --schedule steps --warmup-epochs 0.5" +
       " --warmup-start-factor 0.1 --final-factor 0 --checkpoint-every-steps 0 --keep-checkpoints 5 --max-retries 1 --evaluate-every 0 --scheme linear-multistep --activation post --shortcut zero-pad --per-channel-coefficients" +
       " --columns 3 --data-path resident";
     assertEquals((await run(`${train} ${options}`)).code, 0);
@@ -84,6 +85,8 @@ Deno.test("train sends what its options say, and leaves out what they don't", as
         nesterov: true,
         decayBatchNorm: false,
         decayBiases: false,
+        clipGlobalNorm: 5,
+        emaDecay: 0.99,
       },
       schedule: {
         $typeName: "multistep.v1.ScheduleConfig",

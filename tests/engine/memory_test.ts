@@ -67,6 +67,10 @@ Deno.test("trainingMemory() is what a run's buffers take at their peak, within 5
       const mixed = trainingMemory({ device }, { ...question, precision: "mixed" });
       assert(mixed.activations < 0.9 * memory.activations, "f16 saves nothing");
     }
+    const averaged = trainingMemory({ device }, { ...question, images: { train: 100, test: 50 }, emaDecay: 0.9 });
+    // Weights, gradients, momentum, and a little for statistics: an average is as much as one of the first three.
+    const [more, third] = [averaged.parameters - memory.parameters, memory.parameters / 3];
+    assert(more > 0.9 * third && more < third, `the average takes ${more} bytes, a third of the rest is ${third}`);
     const twice = trainingMemory({ device }, { ...question, batchSize: 64 });
     assert(twice.activations > 1.8 * memory.activations);
   } finally {

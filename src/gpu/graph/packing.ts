@@ -28,12 +28,20 @@ export class Packing {
   }
 }
 
+/** A packed buffer in parts that can be bound. */
+export function bindableParts(bytes: number, limit: number): { readonly offset: number; readonly size: number }[] {
+  const most = Math.floor(limit / PARAMETER_ALIGNMENT) * PARAMETER_ALIGNMENT;
+  return Array.from({ length: Math.ceil(bytes / most) }, (_, i) => {
+    return { offset: i * most, size: Math.min(most, bytes - i * most) };
+  });
+}
+
 /** The packed buffers of one network; its plans share them. */
 export interface PackedBuffers {
   readonly parameters: BufferHandle;
   readonly gradients: BufferHandle;
   /** The optimiser's momentum. */
   readonly velocities: BufferHandle;
-  /** Running statistics. */
+  /** Running statistics, and what the optimiser keeps besides momentum. */
   readonly states: BufferHandle;
 }

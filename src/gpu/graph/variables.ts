@@ -3,7 +3,7 @@ import { ReadBackRing } from "../device/mod.ts";
 import type { Variable } from "./graph.ts";
 import type { Packing } from "./packing.ts";
 import type { Plan } from "./plan.ts";
-import { elementCount } from "./tensor.ts";
+import { elementCount, type Tensor } from "./tensor.ts";
 
 /** Values by name, each in its logical layout. */
 export type NamedValues = ReadonlyMap<string, Float32Array>;
@@ -78,6 +78,24 @@ export class Variables {
 
   downloadStates(): Promise<Map<string, Float32Array<ArrayBuffer>>> {
     return this.#download(this.states, this.#statePacking);
+  }
+
+  /**
+   * Puts states in the parameters' place until it is disposed of: those from `first` on, which are packed as the
+   * parameters are. The gradients keep the parameters meanwhile: between two steps nobody else needs them.
+   */
+  substitute(first: Tensor): Disposable {
+    const { parameters, gradients, states } = this;
+    const bytes = parameters.size;
+    const copy = (source: GPUBuffer, offset: number, target: GPUBuffer) => {
+      const encoder = this.#device.handle.createCommandEncoder();
+      encoder.copyBufferToBuffer(source, offset, target, 0, bytes);
+      this.#device.handle.queue.submit([encoder.finish()]);
+      this.changed();
+    };
+    copy(parameters, 0, gradients);
+    copy(states, this.#statePacking.offsetOf(first), parameters);
+    return { [Symbol.dispose]: () => copy(gradients, 0, parameters) };
   }
 
   destroy(): void {

@@ -10,6 +10,7 @@ import { wgsl } from "../../wgsl/mod.ts";
 import type { Graph } from "../graph/graph.ts";
 import type { Binding, BufferHandle, Kernel } from "../graph/kernel.ts";
 import type { Lowering, Operation } from "../graph/operation.ts";
+import { bindableParts } from "../graph/packing.ts";
 import { imageShape, type Tensor } from "../graph/tensor.ts";
 import { elementwiseKernel } from "./elementwise.ts";
 import { STEP_BYTES } from "./step.ts";
@@ -119,12 +120,4 @@ export function checkGradients(
     },
   ];
   return { kernels, step: checked };
-}
-
-/** A packed buffer in parts that can be bound. */
-function bindableParts(bytes: number, limit: number): { readonly offset: number; readonly size: number }[] {
-  const most = Math.floor(limit / 256) * 256;
-  return Array.from({ length: Math.ceil(bytes / most) }, (_, i) => {
-    return { offset: i * most, size: Math.min(most, bytes - i * most) };
-  });
 }

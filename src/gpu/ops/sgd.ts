@@ -10,6 +10,7 @@ import type { Graph, ParameterRole } from "../graph/graph.ts";
 import type { BufferHandle, Kernel } from "../graph/kernel.ts";
 import type { Lowering, Operation } from "../graph/operation.ts";
 import { Packing, PARAMETER_ALIGNMENT } from "../graph/packing.ts";
+import { clipGradients } from "./clip_gradients.ts";
 import { checkGradients, type LossScale } from "./loss_scale.ts";
 
 export interface SgdOptions {
@@ -19,6 +20,8 @@ export interface SgdOptions {
   readonly nesterov?: boolean;
   /** Holds the learning rate. */
   readonly step: BufferHandle;
+  /** The most that the norm of all gradients may be, before weight decay; default: any norm is taken. */
+  readonly clipGlobalNorm?: number;
   /** Where gradients are multiplied by one: the update undoes it, or is skipped where they are not finite. */
   readonly lossScale?: LossScale;
 }
@@ -60,15 +63,16 @@ class Sgd implements Operation {
   constructor(readonly options: SgdOptions, readonly scales: BufferHandle) {}
 
   lower(memory: Lowering): Kernel[] {
-    const { momentum, nesterov = false, weightDecay, lossScale } = this.options;
-    const { kernels: checks, step } = lossScale
-      ? checkGradients(memory, lossScale, this.options.step)
-      : { kernels: [], step: this.options.step };
+    const { momentum, nesterov = false, weightDecay, clipGlobalNorm: maxNorm, lossScale } = this.options;
+    const unscaled = lossScale && checkGradients(memory, lossScale, this.options.step);
+    const scaled = unscaled?.step ?? this.options.step;
+    const clipped = maxNorm === undefined ? undefined : clipGradients(memory, { maxNorm, step: scaled });
+    const step = clipped?.step ?? scaled;
     const { variables, target } = memory;
     const blocks = variables.parameters.bytes / PARAMETER_ALIGNMENT;
     // Parts that can be bound; the scales' offsets must be multiples of 256 bytes too.
     const most = Math.floor(target.maxStorageBindingBytes / PARAMETER_ALIGNMENT / 64) * 64;
-    const kernels = [...checks];
+    const kernels = [...unscaled?.kernels ?? [], ...clipped?.kernels ?? []];
     for (let first = 0; first < blocks; first += most) {
       const count = Math.min(most, blocks - first);
       const part = { offset: first * PARAMETER_ALIGNMENT, size: count * PARAMETER_ALIGNMENT };

@@ -1,9 +1,11 @@
 /**
  * A trained network as one safetensors file: parameters and running statistics under their own names (weights OIHW,
  * as PyTorch has them), the optimiser's momentum as `optimizer.velocity.<parameter>`, of mixed precision the loss scale
- * and its counters among the statistics as `optimizer.<name>`, and what is needed to go on or to use it as JSON in the
- * metadata. A checksum covers the whole file.
+ * and its counters among the statistics as `optimizer.<name>`, the parameters' moving average as
+ * `optimizer.average.<parameter>` where there is one, and what is needed to go on or to use it as JSON in the metadata. A
+ * checksum covers the whole file.
  */
+import { averageName } from "../../gpu/mod.ts";
 import type { ModelSpec } from "../spec.ts";
 import { BLANK_SEAL, checkSeal, seal } from "./seal.ts";
 import { CheckpointError, readSafetensors, type SafetensorsTensor, writeSafetensors } from "./safetensors.ts";
@@ -60,10 +62,18 @@ export interface Checkpoint {
   readonly velocities: ReadonlyMap<string, NamedTensor>;
 }
 
-/** The checkpoint without what only training needs: momentum, and mixed precision's loss scale. */
+/** The weights that a trained network computes with: their moving average where there is one, else the parameters. */
+export function trainedWeights({ parameters, states }: Checkpoint): Map<string, NamedTensor> {
+  return new Map([...parameters].map(([name, tensor]) => [name, states.get(averageName(name)) ?? tensor]));
+}
+
+/**
+ * The checkpoint without what only training needs: momentum, mixed precision's loss scale, and the parameters
+ * themselves where a moving average takes their place.
+ */
 export function withoutOptimizer(checkpoint: Checkpoint): Checkpoint {
   const states = [...checkpoint.states].filter(([name]) => !name.startsWith(OPTIMIZER_PREFIX));
-  return { ...checkpoint, states: new Map(states), velocities: new Map() };
+  return { ...checkpoint, parameters: trainedWeights(checkpoint), states: new Map(states), velocities: new Map() };
 }
 
 export function encodeCheckpoint(checkpoint: Checkpoint): Uint8Array<ArrayBuffer> {

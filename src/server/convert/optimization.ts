@@ -12,8 +12,18 @@ export const scheduleKinds: Readonly<Record<ScheduleKind, proto.ScheduleKind>> =
 
 export function toOptimizerConfig(config: TrainingConfig): MessageInitShape<typeof proto.OptimizerConfigSchema> {
   const { learningRate, momentum, weightDecay, decayMultistepCoefficients } = config;
-  const { nesterov, decayBatchNorm, decayBiases } = { ...optimizationDefaults, ...config };
-  return { learningRate, momentum, weightDecay, decayMultistepCoefficients, nesterov, decayBatchNorm, decayBiases };
+  const { nesterov, decayBatchNorm, decayBiases, clipGlobalNorm, emaDecay } = { ...optimizationDefaults, ...config };
+  return {
+    learningRate,
+    momentum,
+    weightDecay,
+    decayMultistepCoefficients,
+    nesterov,
+    decayBatchNorm,
+    decayBiases,
+    clipGlobalNorm,
+    emaDecay,
+  };
 }
 
 /** What the kind has no use for is left out, as a request has to leave it out. */

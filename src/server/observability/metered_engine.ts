@@ -54,7 +54,7 @@ async function* countSteps(
 
 /** Bytes of GPU memory that a run needs at its peak. */
 async function plannedMemory(
-  { model, dataset, batchSize, precision, limitTrain, limitTest, dataPath }: TrainingConfig,
+  { model, dataset, batchSize, precision, limitTrain, limitTest, dataPath, emaDecay }: TrainingConfig,
   engine: Engine,
   catalog: Pick<Catalog, "describeDataset">,
 ): Promise<number> {
@@ -64,5 +64,5 @@ async function plannedMemory(
     test: Math.min(images.test, limitTest ?? Infinity),
   };
   const size = { height, width, channels, classes: classNames.length, batchSize, precision, images: used, dataPath };
-  return (await engine.memory({ model, ...size })).total;
+  return (await engine.memory({ model, ...size, emaDecay })).total;
 }

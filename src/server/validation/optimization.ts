@@ -14,12 +14,14 @@ type OptimizerFields = Pick<
   | "nesterov"
   | "decayBatchNorm"
   | "decayBiases"
+  | "clipGlobalNorm"
+  | "emaDecay"
 >;
 
 /** @throws {InvalidFieldError} */
 export function checkOptimizer(message: proto.OptimizerConfig | undefined): OptimizerFields {
   const { learningRate = 0.1, momentum = 0.9, weightDecay = 1e-4, decayMultistepCoefficients = true } = message ?? {};
-  const { nesterov, decayBatchNorm, decayBiases } = { ...optimizationDefaults, ...message };
+  const { nesterov, decayBatchNorm, decayBiases, clipGlobalNorm } = { ...optimizationDefaults, ...message };
   if (nesterov && momentum === 0) {
     throw new InvalidFieldError("config.optimizer.nesterov", nesterov, "false where the momentum is 0");
   }
@@ -31,6 +33,8 @@ export function checkOptimizer(message: proto.OptimizerConfig | undefined): Opti
     nesterov,
     decayBatchNorm,
     decayBiases,
+    clipGlobalNorm: checkNonNegative("config.optimizer.clip_global_norm", clipGlobalNorm),
+    emaDecay: checkDecay("config.optimizer.ema_decay", message?.emaDecay),
   };
 }
 
@@ -80,6 +84,12 @@ export function checkSchedule(
       max: 1,
     }),
   };
+}
+
+/** 0 < value < 1; undefined: there is none. */
+function checkDecay(field: string, value: number | undefined): number | undefined {
+  if (value === undefined || (value > 0 && value < 1)) return value;
+  throw new InvalidFieldError(field, value, "above 0 and below 1, or left out");
 }
 
 /** 0 < value <= 1. */

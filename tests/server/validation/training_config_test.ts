@@ -38,6 +38,8 @@ Deno.test("checkTrainingConfig() fills in every default", () => {
     nesterov: false,
     decayBatchNorm: true,
     decayBiases: true,
+    clipGlobalNorm: 0,
+    emaDecay: undefined,
     schedule: "steps",
     milestones: [],
     factor: 0.1,
@@ -78,6 +80,8 @@ Deno.test("checkTrainingConfig() keeps what was set, zeros included", () => {
       decayMultistepCoefficients: false,
       decayBatchNorm: false,
       decayBiases: false,
+      clipGlobalNorm: 2.5,
+      emaDecay: 0.999,
     },
     schedule: { milestones: [0, 80, 120], factor: 0.5, warmupEpochs: 0.5, warmupStartFactor: 1 },
     labelSmoothing: 0.1,
@@ -112,6 +116,8 @@ Deno.test("checkTrainingConfig() keeps what was set, zeros included", () => {
     nesterov: false,
     decayBatchNorm: false,
     decayBiases: false,
+    clipGlobalNorm: 2.5,
+    emaDecay: 0.999,
     schedule: "steps",
     milestones: [0, 80, 120],
     factor: 0.5,
@@ -142,7 +148,7 @@ const configs: Fields[] = [
   {},
   { optimizer: { nesterov: true, decayBiases: false }, schedule: { milestones: [1], factor: 0.5 } },
   { epochs: 9, schedule: { kind: ScheduleKind.COSINE, warmupEpochs: 0.5, warmupStartFactor: 0.5, finalFactor: 0.25 } },
-  { schedule: { kind: ScheduleKind.CONSTANT } },
+  { optimizer: { clipGlobalNorm: 1, emaDecay: 0.5 }, schedule: { kind: ScheduleKind.CONSTANT } },
 ];
 
 Deno.test("checkTrainingConfig() takes a run's own configuration again, and makes the same of it", () => {
@@ -209,6 +215,17 @@ const wrong: [Fields, string][] = [
     { optimizer: { momentum: 0, nesterov: true } },
     'Field "config.optimizer.nesterov" must be false where the momentum is 0, got true',
   ],
+  [
+    { optimizer: { clipGlobalNorm: -1 } },
+    'Field "config.optimizer.clip_global_norm" must be a finite number of at least 0, got -1',
+  ],
+  [{ optimizer: { clipGlobalNorm: Infinity } }, "got Infinity"],
+  [
+    { optimizer: { emaDecay: 0 } },
+    'Field "config.optimizer.ema_decay" must be above 0 and below 1, or left out, got 0',
+  ],
+  [{ optimizer: { emaDecay: 1 } }, "got 1"],
+  [{ optimizer: { emaDecay: NaN } }, "got NaN"],
   [
     { schedule: { kind: 9 as ScheduleKind } },
     'Field "config.schedule.kind" must be SCHEDULE_KIND_STEPS (1), SCHEDULE_KIND_COSINE (2), SCHEDULE_KIND_LINEAR (3), ',

@@ -531,7 +531,9 @@ export type ExportModelRequest = Message<"multistep.v1.ExportModelRequest"> & {
   } | { case: undefined; value?: undefined };
 
   /**
-   * With the optimiser's momentum, from which training can go on; else weights and statistics alone.
+   * With the optimiser's momentum, from which training can go on; else weights and statistics alone. Of a run with
+   * OptimizerConfig.ema_decay the weights are their moving average; with the optimiser's state they are those that
+   * training goes on from, and the average is beside them as `optimizer.average.<parameter>`.
    *
    * @generated from field: bool optimizer_state = 4;
    */
