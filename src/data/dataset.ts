@@ -10,8 +10,13 @@ export interface ImageSize {
 export type Split = "train" | "test";
 export const SPLITS: readonly Split[] = ["train", "test"];
 
+/** `packed`: pixels of one size. `streamed`: image files as they came, decoded and cropped as they are used. */
+export type DatasetKind = "packed" | "streamed";
+
+/** The size is that of the pixels; of a streamed data set, what is cut out of images unless training is told otherwise. */
 export interface DatasetDescription extends ImageSize {
   readonly name: string;
+  readonly kind: DatasetKind;
   /** For people: what it is, how it was split, what was left out. */
   readonly description: string;
   readonly classNames: readonly string[];
@@ -48,10 +53,23 @@ export interface SkippedFile {
 export interface ImportReport {
   /** Images a class, in the order of the class names. */
   readonly classCounts: Readonly<Record<Split, readonly number[]>>;
-  /** Of the packed pixels and labels. */
+  /** Of what is kept: packed pixels and labels, or image files and their index. */
   readonly packedBytes: number;
   /** Files left out in all, and the first of them. */
   readonly skipped: { readonly count: number; readonly files: readonly SkippedFile[] };
+}
+
+/** An image file that was decoded once, so that it is known to be whole. */
+export interface EncodedImage {
+  /** As the user would name it. */
+  readonly path: string;
+  readonly label: number;
+  readonly bytes: Uint8Array;
+  /** As the image is seen, its orientation applied. */
+  readonly height: number;
+  readonly width: number;
+  /** As evaluation sees it: of the source's size. */
+  readonly pixels: Uint8Array;
 }
 
 /** What a reader has found: the facts known beforehand, and the images one chunk after another. */
@@ -68,8 +86,10 @@ export interface ImageSource {
   readonly skipped?: { readonly count: number; readonly files: readonly SkippedFile[] };
   /** Chunks of about a mebibyte; the order is part of the data set. @throws {DatasetError} */
   read(split: Split, signal: AbortSignal): AsyncIterable<LabelledImages>;
+  /** The images as the files they are, in the same order; absent where the source has only pixels. @throws {DatasetError} */
+  readEncoded?(split: Split, signal: AbortSignal): AsyncIterable<EncodedImage>;
   /** The description's text, asked for when both splits have been read. */
-  describe(images: Readonly<Record<Split, number>>): string;
+  describe(images: Readonly<Record<Split, number>>, kind: DatasetKind): string;
 }
 
 /** How far a reader gathers images before it hands them on. */

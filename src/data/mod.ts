@@ -2,10 +2,24 @@
  * Data sets and images: what there is to train on, as packed `u8` pixels, and how a PNG, JPEG or WebP file becomes such
  * pixels.
  */
-export type { DatasetDescription, ImageSize, ImportReport, LabelledImages, SkippedFile, Split } from "./dataset.ts";
+export type { StreamedSplit } from "./cache/streamed_reader.ts";
+export type {
+  DatasetDescription,
+  DatasetKind,
+  ImageSize,
+  ImportReport,
+  LabelledImages,
+  SkippedFile,
+  Split,
+} from "./dataset.ts";
 export { DatasetError, type DatasetErrorKind, ImageError, UnknownDatasetError } from "./errors.ts";
 export { decodeImage } from "./images/decode.ts";
 export { encodePng } from "./images/encode.ts";
 export { MAX_IMAGE_FILE_BYTES, MAX_IMAGE_PIXELS, MAX_IMAGE_SIDE, MAX_TARGET_SIDE } from "./images/limits.ts";
+export { CENTER_CROP, type Preprocessing, STRETCH } from "./images/preprocessing.ts";
 export { resizePixels } from "./images/resize.ts";
 export { DatasetRegistry, type ImportOptions } from "./registry.ts";
+export type { StreamRequest } from "./streaming/feed_messages.ts";
+export type { PreparedBatch, View } from "./streaming/prepared_batches.ts";
+export { RANDOM_RESIZED_CROP, randomRegion, type RandomResizedCrop } from "./streaming/random_resized_crop.ts";
+export { StreamedFeed } from "./streaming/streamed_feed.ts";

@@ -1,6 +1,9 @@
 import { join } from "node:path";
+import { openDataset } from "./cache/open_dataset.ts";
+import type { PackedDataset } from "./cache/packed_reader.ts";
 import { packDataset } from "./cache/packed_writer.ts";
-import { PackedDataset } from "./cache/packed_reader.ts";
+import type { StreamedDataset, StreamedSplit } from "./cache/streamed_reader.ts";
+import { writeStreamedDataset } from "./cache/streamed_writer.ts";
 import { removeAbandonedStaging, StagingFolder } from "./cache/staging.ts";
 import type { DatasetDescription, ImageSize, ImageSource, ImportReport, LabelledImages, Split } from "./dataset.ts";
 import { asStorageError, DatasetError, isNotFound, UnknownDatasetError } from "./errors.ts";
@@ -22,7 +25,14 @@ const NAME_RULE = "must be 1 to 64 lower-case letters, digits and hyphens, and n
 const ORIGIN = "import";
 
 export interface ImportOptions {
-  /** What images of an image folder are scaled to, whatever their proportions; default 32x32x3. */
+  /**
+   * Whether image files are kept as they are, and decoded and cropped as they are used; else their pixels are packed.
+   */
+  readonly streamed?: boolean;
+  /**
+   * What images of an image folder are scaled to, whatever their proportions; default 32x32x3. Of a streamed data set,
+   * what is cut out of images unless training is told otherwise; default 224x224x3.
+   */
   readonly height?: number;
   readonly width?: number;
   readonly channels?: number;
@@ -38,9 +48,13 @@ export interface ImportOptions {
   onProgress?(done: number, total: number): void;
 }
 
+/** What image files become where nothing else is said: as small as CIFAR's, or as ImageNet's are used. */
+const PACKED_SIZE: ImageSize = { height: 32, width: 32, channels: 3 };
+const STREAMED_SIZE: ImageSize = { height: 224, width: 224, channels: 3 };
+
 /**
- * The data sets of a data folder: the built-in ones, packed when first asked for, and those imported. Each lies packed
- * in `datasets/<name>`. Several registries, in several threads, may use one data folder.
+ * The data sets of a data folder: the built-in ones, packed when first asked for, and those imported. Each lies in
+ * `datasets/<name>`. Several registries, in several threads, may use one data folder.
  */
 export class DatasetRegistry {
   readonly #root: string;
@@ -79,13 +93,16 @@ export class DatasetRegistry {
   }
 
   /**
-   * Reads all of a split into memory. A built-in data set that turns out damaged is packed again.
+   * Reads all of a split of a packed data set into memory. A built-in data set that turns out damaged is packed again.
    *
    * @throws {UnknownDatasetError}
-   * @throws {DatasetError} `damaged` or `storage`
+   * @throws {DatasetError} `invalid` for a streamed data set, `damaged` or `storage`
    */
   async load(name: string, split: Split): Promise<LabelledImages> {
     const packed = await this.#open(name);
+    if (packed.kind !== "packed") {
+      throw new DatasetError("invalid", `Cannot load data set "${name}" into memory: it is streamed`);
+    }
     const builtIn = BUILT_IN.get(name);
     try {
       return await packed.load(split);
@@ -93,12 +110,24 @@ export class DatasetRegistry {
       if (!builtIn || !(error instanceof DatasetError) || error.kind !== "damaged") throw error;
       await using staging = await this.#pack(name, builtIn);
       await staging.publish({ replace: true });
-      return await (await this.#open(name)).load(split);
+      return await (await this.#openBuiltIn(name, builtIn)).load(split);
     }
   }
 
   /**
-   * Packs a file or folder (see `openSource` for what is accepted) under a new name. It is registered when it is
+   * The image files of a split of a streamed data set.
+   *
+   * @throws {UnknownDatasetError}
+   * @throws {DatasetError} `invalid` for a packed data set, `damaged` or `storage`
+   */
+  async openStreamed(name: string, split: Split): Promise<StreamedSplit> {
+    const dataset = await this.#open(name);
+    if (dataset.kind === "streamed") return await dataset.openSplit(split);
+    throw new DatasetError("invalid", `Cannot stream data set "${name}": it is packed`);
+  }
+
+  /**
+   * Imports a file or folder (see `openSource` for what is accepted) under a new name. It is registered when it is
    * whole: failed, aborted or killed, it leaves no data set.
    *
    * @param source a path; whose paths may be imported is for the caller to decide
@@ -121,13 +150,15 @@ export class DatasetRegistry {
     using resources = new DisposableStack();
     const images = await openSource(source, {
       size,
+      defaultSize: options.streamed ? STREAMED_SIZE : PACKED_SIZE,
       classNames: checkedClassNames(name, options.classNames),
       scratch,
       resources,
       signal,
     });
     const { onProgress } = options;
-    const { description, report } = await packDataset(images, staging.path, {
+    const write = options.streamed ? writeStreamedDataset : packDataset;
+    const { description, report } = await write(images, staging.path, {
       name,
       origin: ORIGIN,
       signal,
@@ -151,12 +182,12 @@ export class DatasetRegistry {
     return [...names].sort();
   }
 
-  async #open(name: string): Promise<PackedDataset> {
+  async #open(name: string): Promise<PackedDataset | StreamedDataset> {
     const builtIn = BUILT_IN.get(name);
     if (builtIn) return await this.#openBuiltIn(name, builtIn);
-    const packed = NAME.test(name) ? await PackedDataset.open(name, join(this.#root, name)) : undefined;
-    if (!packed) throw new UnknownDatasetError(name, await this.#names());
-    return packed;
+    const dataset = NAME.test(name) ? await openDataset(name, join(this.#root, name)) : undefined;
+    if (!dataset) throw new UnknownDatasetError(name, await this.#names());
+    return dataset;
   }
 
   #openBuiltIn(name: string, builtIn: BuiltIn): Promise<PackedDataset> {
@@ -183,8 +214,8 @@ export class DatasetRegistry {
   /** Undefined where it is missing, damaged or out of date. */
   async #openCurrent(name: string, { origin }: BuiltIn): Promise<PackedDataset | undefined> {
     try {
-      const packed = await PackedDataset.open(name, join(this.#root, name));
-      return packed?.manifest.origin === origin ? packed : undefined;
+      const packed = await openDataset(name, join(this.#root, name));
+      return packed?.kind === "packed" && packed.manifest.origin === origin ? packed : undefined;
     } catch (error) {
       if (error instanceof DatasetError && error.kind === "damaged") return undefined;
       throw error;

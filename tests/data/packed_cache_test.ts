@@ -74,8 +74,12 @@ Deno.test("load() refuses an imported data set whose files were changed, and say
   );
   await changed(
     "description.json",
-    json((manifest) => manifest.format = 2),
-    () => expectDamage("description.json has format 2, this version reads format 1", () => registry.describe("pets")),
+    json((manifest) => manifest.format = 3),
+    () =>
+      expectDamage(
+        "description.json has format 3, this version reads formats 1 and 2",
+        () => registry.describe("pets"),
+      ),
   );
   await changed(
     "description.json",

@@ -6,6 +6,7 @@ import { classNames, input } from "./fake_engine.ts";
 
 export const digits: DatasetDescription = {
   name: "digits",
+  kind: "packed",
   description: "Digits",
   height: input.height,
   width: input.width,

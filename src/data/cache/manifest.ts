@@ -1,12 +1,13 @@
 /**
- * The JSON file beside a packed data set's pixels. It is written last, so a folder without a whole one was never
- * finished; it tells the length and SHA-256 of every other file.
+ * The JSON file beside a data set's images. It is written last, so a folder without a whole one was never finished; it
+ * tells the length and SHA-256 of every other file. Format 1 is that of packed data sets, 2 that of streamed ones.
  */
-import type { DatasetDescription, Split } from "../dataset.ts";
+import type { DatasetDescription, DatasetKind, Split } from "../dataset.ts";
 import { imageBytes, SPLITS } from "../dataset.ts";
+import { RECORD_BYTES } from "./record_index.ts";
 
 export const MANIFEST_FILE = "description.json";
-const FORMAT = 1;
+const FORMATS: Readonly<Record<DatasetKind, number>> = { packed: 1, streamed: 2 };
 
 export interface FileRecord {
   readonly bytes: number;
@@ -14,20 +15,31 @@ export interface FileRecord {
   readonly sha256: string;
 }
 
-export interface SplitFiles {
+export interface PackedFiles {
   readonly pixels: FileRecord;
   readonly labels: FileRecord;
 }
 
-export interface Manifest {
+export interface StreamedFiles {
+  readonly records: FileRecord;
+  readonly index: FileRecord;
+}
+
+interface ManifestOf<K extends DatasetKind, F> {
+  readonly kind: K;
   /** What it was made from and by which recipe; a built-in data set whose origin has changed is packed again. */
   readonly origin: string;
   readonly description: DatasetDescription;
-  readonly files: Readonly<Record<Split, SplitFiles>>;
+  readonly files: Readonly<Record<Split, F>>;
 }
 
-export function formatManifest(manifest: Manifest): string {
-  return `${JSON.stringify({ format: FORMAT, ...manifest }, null, 2)}\n`;
+export type PackedManifest = ManifestOf<"packed", PackedFiles>;
+export type StreamedManifest = ManifestOf<"streamed", StreamedFiles>;
+export type Manifest = PackedManifest | StreamedManifest;
+
+export function formatManifest({ kind, origin, description, files }: Manifest): string {
+  const { kind: _told, ...about } = description;
+  return `${JSON.stringify({ format: FORMATS[kind], origin, description: about, files }, null, 2)}\n`;
 }
 
 /**
@@ -43,23 +55,28 @@ export function parseManifest(text: string): Manifest {
     throw new Error(`${MANIFEST_FILE} is not whole`);
   }
   const root = record(parsed, "the whole");
-  if (root.format !== FORMAT) {
-    throw new Error(`${MANIFEST_FILE} has format ${JSON.stringify(root.format)}, this version reads format ${FORMAT}`);
+  const origin = () => string(root.origin, "origin");
+  const description = (kind: DatasetKind) => parseDescription(kind, record(root.description, "description"));
+  if (root.format === FORMATS.packed) {
+    const files = bySplit(root.files, "files", parsePackedFiles);
+    return checkPacked({ kind: "packed", origin: origin(), description: description("packed"), files });
   }
-  const manifest = {
-    origin: string(root.origin, "origin"),
-    description: parseDescription(record(root.description, "description")),
-    files: bySplit(root.files, "files", parseFiles),
-  };
-  checkConsistent(manifest);
-  return manifest;
+  if (root.format === FORMATS.streamed) {
+    const files = bySplit(root.files, "files", parseStreamedFiles);
+    return checkStreamed({ kind: "streamed", origin: origin(), description: description("streamed"), files });
+  }
+  throw new Error(
+    `${MANIFEST_FILE} has format ${JSON.stringify(root.format)}, this version reads formats ` +
+      `${FORMATS.packed} and ${FORMATS.streamed}`,
+  );
 }
 
-function parseDescription(value: Record<string, unknown>): DatasetDescription {
+function parseDescription(kind: DatasetKind, value: Record<string, unknown>): DatasetDescription {
   const channels = whole(value.channels, "channels");
   if (channels !== 1 && channels !== 3) throw malformed("channels");
-  return {
+  const description = {
     name: string(value.name, "name"),
+    kind,
     description: string(value.description, "description"),
     height: whole(value.height, "height"),
     width: whole(value.width, "width"),
@@ -70,18 +87,29 @@ function parseDescription(value: Record<string, unknown>): DatasetDescription {
     standardDeviation: list(value.standardDeviation, "standardDeviation", finite),
     cropPadding: whole(value.cropPadding, "cropPadding"),
     horizontalFlip: flag(value.horizontalFlip, "horizontalFlip"),
-  };
+  } as const;
+  if (description.mean.length !== channels) throw malformed("mean");
+  if (description.standardDeviation.length !== channels) throw malformed("standardDeviation");
+  if (imageBytes(description) === 0) throw malformed("height");
+  return description;
 }
 
-function checkConsistent({ description, files }: Manifest): void {
-  if (description.mean.length !== description.channels) throw malformed("mean");
-  if (description.standardDeviation.length !== description.channels) throw malformed("standardDeviation");
-  if (imageBytes(description) === 0) throw malformed("height");
+function checkPacked(manifest: PackedManifest): PackedManifest {
+  const { description, files } = manifest;
   for (const split of SPLITS) {
     const images = description.images[split];
     if (files[split].pixels.bytes !== images * imageBytes(description)) throw malformed(`files.${split}.pixels`);
     if (files[split].labels.bytes !== images * Uint32Array.BYTES_PER_ELEMENT) throw malformed(`files.${split}.labels`);
   }
+  return manifest;
+}
+
+function checkStreamed(manifest: StreamedManifest): StreamedManifest {
+  const { description, files } = manifest;
+  for (const split of SPLITS) {
+    if (files[split].index.bytes !== description.images[split] * RECORD_BYTES) throw malformed(`files.${split}.index`);
+  }
+  return manifest;
 }
 
 function malformed(field: string): Error {
@@ -123,9 +151,14 @@ function bySplit<T>(value: unknown, field: string, parse: (item: unknown, field:
   return { train: parse(train, `${field}.train`), test: parse(test, `${field}.test`) };
 }
 
-function parseFiles(value: unknown, field: string): SplitFiles {
+function parsePackedFiles(value: unknown, field: string): PackedFiles {
   const { pixels, labels } = record(value, field);
   return { pixels: parseFile(pixels, `${field}.pixels`), labels: parseFile(labels, `${field}.labels`) };
+}
+
+function parseStreamedFiles(value: unknown, field: string): StreamedFiles {
+  const { records, index } = record(value, field);
+  return { records: parseFile(records, `${field}.records`), index: parseFile(index, `${field}.index`) };
 }
 
 function parseFile(value: unknown, field: string): FileRecord {

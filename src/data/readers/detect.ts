@@ -18,12 +18,10 @@ import { openWebDataset } from "./web_dataset.ts";
 import { findSplitZips, openSplitZips, openZip } from "./zip.ts";
 import { ZipTree } from "./zip_tree.ts";
 
-/** What images of an image folder are scaled to where nothing else is said. */
-const DEFAULT_SIZE: ImageSize = { height: 32, width: 32, channels: 3 };
-
 export interface OpenOptions {
-  /** Parts left out are the source's own, or for an image folder the default's. */
+  /** Parts left out are the source's own, or of image files the default's. */
   readonly size: Partial<ImageSize>;
+  readonly defaultSize: ImageSize;
   /** Which folders of an image folder are the classes, in this order; for other sources the names of 0, 1, 2, ... */
   readonly classNames?: readonly string[];
   /** An existing empty folder for files that have to be unpacked. */
@@ -56,7 +54,7 @@ async function openAny(path: string, options: OpenOptions): Promise<ImageSource>
   refusePickle(tree.root.name);
   const top = await tree.list();
   // An image folder's classes may have any names, CIFAR's files too.
-  const size = { ...DEFAULT_SIZE, ...options.size };
+  const size = { ...options.defaultSize, ...options.size };
   if (top.some(isTrainFolder)) return openImageFolder(tree, { ...options, size });
   if (hasIdxFiles(top)) return withOwnSize(await openIdx(tree), options.size);
   const shards = splitShards(top, ".tar");
@@ -87,7 +85,7 @@ async function openFile(path: string, options: OpenOptions): Promise<ImageSource
   if (type === "zip") {
     const tree = options.resources.use(await ZipTree.open(path, { title: basename(path), signal: options.signal }));
     if ((await tree.list()).some(isArray)) return withOwnSize(await openNpz(tree), options.size);
-    return openZip(tree, { ...options, title: basename(path), size: { ...DEFAULT_SIZE, ...options.size } });
+    return openZip(tree, { ...options, title: basename(path), size: { ...options.defaultSize, ...options.size } });
   }
   return withOwnSize(await openCifarArchive(path, options), options.size);
 }

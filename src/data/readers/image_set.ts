@@ -1,9 +1,10 @@
 /** Image files sorted into classes, wherever they come from, as a source: decoded, scaled, spread evenly. */
 import { balancedOrder } from "../class_order.ts";
-import type { ImageSize, ImageSource, LabelledImages, Split } from "../dataset.ts";
+import type { EncodedImage, ImageSize, ImageSource, LabelledImages, Split } from "../dataset.ts";
 import { CHUNK_BYTES, formatCount, formatSize, imageBytes, SPLITS } from "../dataset.ts";
 import { DatasetError, ImageError } from "../errors.ts";
-import { decodeImage } from "../images/decode.ts";
+import { decodeImage, inspectImage } from "../images/decode.ts";
+import { CENTER_CROP } from "../images/preprocessing.ts";
 import { ImageChunk } from "./image_chunk.ts";
 import { mapInOrder } from "./ordered_pool.ts";
 import type { SkippedFiles } from "./skipped_files.ts";
@@ -64,8 +65,10 @@ export function imageSetSource(set: ImageSet): ImageSource {
     horizontalFlip: size.channels === 3,
     skipped,
     read: (split, signal) => readImages(set, split, signal),
-    describe: (images) =>
-      `${title} of ${formatCount(classNames.length)} classes, scaled to ${formatSize(size)}: ` +
+    readEncoded: (split, signal) => readEncodedImages(set, split, signal),
+    describe: (images, kind) =>
+      `${title} of ${formatCount(classNames.length)} classes, ` +
+      `${kind === "packed" ? "scaled" : "kept as files and cropped"} to ${formatSize(size)}: ` +
       `${formatCount(images.train)} to train, ${formatCount(images.test)} to test${skipped.sentence("; ")}`,
   };
 }
@@ -119,28 +122,46 @@ function checkNoClassEmpty(counts: readonly number[], { classNames, skipped }: I
 }
 
 async function* readImages(set: ImageSet, split: Split, signal: AbortSignal): AsyncGenerator<LabelledImages> {
-  const { size, skipped } = set;
-  const bytes = imageBytes(size);
+  const bytes = imageBytes(set.size);
   const chunk = new ImageChunk(Math.max(1, Math.floor(CHUNK_BYTES / bytes)), bytes);
+  const decode = (file: Uint8Array) => decodeImage(file, set.size);
+  for await (const { label, result } of readFiles(set, decode, { split, signal })) {
+    chunk.add(result, label);
+    if (chunk.isFull) yield chunk.take();
+  }
+  if (!chunk.isEmpty) yield chunk.take();
+}
+
+async function* readEncodedImages(set: ImageSet, split: Split, signal: AbortSignal): AsyncGenerator<EncodedImage> {
+  const inspect = async (bytes: Uint8Array) => ({ bytes, ...await inspectImage(bytes, set.size, CENTER_CROP) });
+  for await (const { label, file, result } of readFiles(set, inspect, { split, signal })) {
+    yield { path: file.path, label, ...result };
+  }
+}
+
+/** What becomes of each file, in the packed order; those of which nothing does are left out and counted. */
+async function* readFiles<T extends object>(
+  set: ImageSet,
+  decode: (bytes: Uint8Array) => Promise<T>,
+  { split, signal }: { readonly split: Split; readonly signal: AbortSignal },
+): AsyncGenerator<LabelledFile & { readonly result: T }> {
   const kept = set.classNames.map(() => 0);
   for await (const batch of set.batches(split)) {
-    for await (const { label, file, result } of mapInOrder(batch, decode, { concurrency: READ_AHEAD })) {
+    for await (const { label, file, result } of mapInOrder(batch, prepare, { concurrency: READ_AHEAD })) {
       signal.throwIfAborted();
       if (typeof result === "string") {
-        skipped.add(file.path, result);
+        set.skipped.add(file.path, result);
         continue;
       }
       kept[label]++;
-      chunk.add(result, label);
-      if (chunk.isFull) yield chunk.take();
+      yield { label, file, result };
     }
   }
-  if (!chunk.isEmpty) yield chunk.take();
   checkNoClassEmpty(kept, set, split);
 
-  async function decode({ label, file }: LabelledFile) {
+  async function prepare({ label, file }: LabelledFile) {
     signal.throwIfAborted();
-    return { label, file, result: await decodeFile(file, size) };
+    return { label, file, result: await decodeFile(file, decode) };
   }
 }
 
@@ -152,12 +173,15 @@ function* inOrder(classes: readonly ImageClass[]): Generator<LabelledFile> {
   }
 }
 
-/** @returns the pixels, or why there are none */
-async function decodeFile(file: ImageFile, size: ImageSize): Promise<Uint8Array | string> {
+/** @returns what the file decodes to, or why it does not */
+async function decodeFile<T extends object>(
+  file: ImageFile,
+  decode: (bytes: Uint8Array) => Promise<T>,
+): Promise<T | string> {
   const bytes = await file.read();
   if (typeof bytes === "string") return bytes;
   try {
-    return await decodeImage(bytes, size);
+    return await decode(bytes);
   } catch (error) {
     if (error instanceof ImageError) return error.message.replace(/^Image /, "");
     throw error;

@@ -2,8 +2,11 @@
  * Random numbers from a counter: a draw depends on its key alone, so that a resumed run repeats the uninterrupted one.
  */
 
-/** Keeps the draws of different uses apart. The numbers are part of what a seed means: never change one. */
-export const PURPOSE = { augmentation: 1, shuffle: 2, initialisation: 3 } as const;
+/**
+ * Keeps the draws of different uses apart. The numbers are part of what a seed means: never change one. A random resized
+ * crop has sixteen, one a try.
+ */
+export const PURPOSE = { augmentation: 1, shuffle: 2, initialisation: 3, randomResizedCrop: 64 } as const;
 
 /**
  * Four `u32` from a four-word key. Jarzynski and Olano, "Hash Functions for GPU Rendering", JCGT 9(3), 2020;
