@@ -9,6 +9,8 @@ import {
 } from "../models/mod.ts";
 
 export interface ImportOptions {
+  /** Whether image files are kept as they are. */
+  readonly streamed: boolean;
   /** What an image folder is scaled to; undefined: the reader's choice. */
   readonly image?: ImageSize;
   /** What the file's checksum must be; undefined: it is not looked at. */

@@ -11,6 +11,7 @@ export interface ImportSource {
   readonly name: string;
   /** A path that the server may read. */
   readonly source: string;
+  readonly streamed: boolean;
   readonly image?: ImageSize;
   readonly sha256?: string;
   readonly classNames?: readonly string[];
@@ -22,12 +23,13 @@ export interface ImportSource {
  * @throws {DatasetError}
  */
 export async function* importEvents(catalog: Catalog, options: ImportSource): AsyncGenerator<ImportEvent> {
-  const { name, source, image, sha256, classNames } = options;
+  const { name, source, streamed, image, sha256, classNames } = options;
   const left = new AbortController();
   let newest: ImportEvent | undefined;
   let report: ImportReport | undefined;
   let news = Promise.withResolvers<void>();
   const imported = catalog.importDataset(name, source, {
+    streamed,
     image,
     sha256,
     classNames,

@@ -425,7 +425,9 @@ Deno.test("datasets lists, describes and imports", async () => {
     assertEquals(report.classes, [{ name: "cat", train_images: 6, test_images: 4 }]);
     const text = (await run("datasets import pets --from tests")).stdout;
     assertMatch(text, /^cat +6 +4$/m);
-    assertStringIncludes(text, "1.0 kB packed, 1 file left out\n  train/cat/a.txt: not an image\n");
+    assertStringIncludes(text, "1.0 kB kept, 1 file left out\n  train/cat/a.txt: not an image\n");
+    assertMatch(text, /^kind: +packed: pixels of one size$/m);
+    assertMatch((await run("datasets import pets --from tests --streamed")).stdout, /^kind: +streamed: image files/m);
     assertEquals((await run("datasets import pets")).code, 2);
     assertEquals((await run("datasets import pets tests --from tests")).code, 2);
   });

@@ -7,6 +7,7 @@ import { Code, ConnectError, type ServiceImpl } from "@connectrpc/connect";
 import { connectNodeAdapter } from "@connectrpc/connect-node";
 import {
   CatalogService,
+  DatasetKind,
   ImageShapeSchema,
   InferenceService,
   type Run,
@@ -221,7 +222,7 @@ export async function startFakeServer(overrides: Overrides = {}): Promise<FakeSe
         cropPadding: 2,
       }],
     }),
-    async *importDataset({ name, path }) {
+    async *importDataset({ name, path, streamed }) {
       yield { kind: { case: "progress", value: { imagesDone: 10, imagesTotal: 20 } } };
       const report = {
         classes: [{ name: "cat", trainImages: 6, testImages: 4 }],
@@ -230,7 +231,8 @@ export async function startFakeServer(overrides: Overrides = {}): Promise<FakeSe
         skipped: [{ path: "train/cat/a.txt", reason: "not an image" }],
       };
       yield { kind: { case: "report", value: report } };
-      yield { kind: { case: "dataset", value: { name, description: path, trainImages: 10, testImages: 10 } } };
+      const kind = streamed ? DatasetKind.STREAMED : DatasetKind.PACKED;
+      yield { kind: { case: "dataset", value: { name, description: path, trainImages: 10, testImages: 10, kind } } };
     },
     getServerInfo: () => ({ version: "0.1.0" }),
   };

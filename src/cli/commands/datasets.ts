@@ -1,10 +1,10 @@
 /** `datasets` lists, describes and imports data sets. */
 import { resolve } from "node:path";
-import { type Dataset, DatasetSchema, type ImportReport, ImportReportSchema } from "../../gen/mod.ts";
+import { type Dataset, DatasetKind, DatasetSchema, type ImportReport, ImportReportSchema } from "../../gen/mod.ts";
 import { defineClientCommand, defineGroup } from "../command.ts";
 import { CommandError, UsageError } from "../errors.ts";
 import { formatBytes, formatCount, formatShape } from "../format.ts";
-import { optional } from "../options.ts";
+import { flag, optional } from "../options.ts";
 import type { Output } from "../output.ts";
 import { messageToJson } from "../proto_json.ts";
 import { formatFields, formatTable } from "../table.ts";
@@ -65,7 +65,11 @@ const importCommand = defineClientCommand({
     "the server can read",
   options: {
     from: optional(text("PATH"), "Another way to say PATH"),
-    image: optional(imageSize(), "What image files are scaled to (default: 32x32x3)"),
+    streamed: flag("Keep image files as they are, and decode and crop them as they are used"),
+    image: optional(
+      imageSize(),
+      "What image files are scaled to (default: 32x32x3), or with --streamed cropped to (default: 224x224x3)",
+    ),
     classes: optional(
       listOf(text("NAME")),
       "Which folders are classes, in this order; or the names of classes that the source only numbers",
@@ -81,6 +85,7 @@ const importCommand = defineClientCommand({
     const request = {
       name,
       path: await serverPath(path),
+      streamed: values.streamed,
       image: values.image,
       sha256: values.sha256,
       classNames: values.classes,
@@ -121,7 +126,7 @@ function showReport(report: ImportReport, output: Output): void {
       report.classes.map((row) => [row.name, formatCount(row.trainImages), formatCount(row.testImages)]),
     ),
     "",
-    `${formatBytes(report.packedBytes)} packed, ${formatCount(report.skippedFiles)} ${
+    `${formatBytes(report.packedBytes)} kept, ${formatCount(report.skippedFiles)} ${
       report.skippedFiles === 1 ? "file" : "files"
     } left out`,
     ...report.skipped.slice(0, SKIPPED_SHOWN).map(({ path, reason }) => `  ${path}: ${reason}`),
@@ -144,6 +149,7 @@ function datasetFields(dataset: Dataset): [string, string][] {
   return [
     ["data set", dataset.name],
     ["description", dataset.description],
+    ["kind", kindText(dataset)],
     ["images", `${formatCount(dataset.trainImages)} to train, ${formatCount(dataset.testImages)} to test`],
     ["size", imageText(dataset)],
     ["classes", dataset.classNames.join(", ")],
@@ -152,6 +158,12 @@ function datasetFields(dataset: Dataset): [string, string][] {
     ["crop padding", String(dataset.cropPadding)],
     ["mirrored", dataset.horizontalFlip ? "yes" : "no"],
   ];
+}
+
+function kindText({ kind }: Dataset): string {
+  return kind === DatasetKind.STREAMED
+    ? "streamed: image files, decoded as they are used"
+    : "packed: pixels of one size";
 }
 
 function imageText({ image }: Dataset): string {

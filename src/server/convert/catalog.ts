@@ -2,7 +2,7 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { DatasetDescription } from "../../data/mod.ts";
 import type { AdapterInfo, TrainingMemory } from "../../engine/mod.ts";
-import type * as proto from "../../gen/mod.ts";
+import * as proto from "../../gen/mod.ts";
 import type { ModelDescription, ModelFamily } from "../../models/mod.ts";
 import type { ImportEvent } from "../import_events.ts";
 
@@ -40,6 +40,8 @@ export function toTrainingMemory(memory: TrainingMemory): MessageInitShape<typeo
   };
 }
 
+const datasetKinds = { packed: proto.DatasetKind.PACKED, streamed: proto.DatasetKind.STREAMED };
+
 export function toDataset(dataset: DatasetDescription): MessageInitShape<typeof proto.DatasetSchema> {
   const { name, description, height, width, channels, images, cropPadding, horizontalFlip } = dataset;
   return {
@@ -53,6 +55,7 @@ export function toDataset(dataset: DatasetDescription): MessageInitShape<typeof 
     standardDeviation: [...dataset.standardDeviation],
     cropPadding,
     horizontalFlip,
+    kind: datasetKinds[dataset.kind],
   };
 }
 

@@ -41,6 +41,7 @@ export interface ImportOrder {
   readonly name: string;
   /** Not yet known to be one that the server may read. */
   readonly path: string;
+  readonly streamed: boolean;
   /** Undefined: the reader's choice. */
   readonly image?: ImageSize;
   /** 64 hexadecimal digits. Undefined: not looked at. */
@@ -54,6 +55,7 @@ export function checkImportDataset(request: ImportDatasetRequest): ImportOrder {
   return {
     name: checkName("name", request.name),
     path: checkText("path", request.path, { min: 1, max: 4096 }),
+    streamed: request.streamed,
     image: request.image && checkImageSize("image", request.image),
     sha256: request.sha256 === "" ? undefined : checkSha256(request.sha256),
     classNames: request.classNames.length === 0

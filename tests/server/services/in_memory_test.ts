@@ -3,6 +3,7 @@ import { Code, ConnectError, createClient, createRouterTransport } from "@connec
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import {
   CatalogService,
+  DatasetKind,
   health,
   type Heartbeat,
   InferenceService,
@@ -255,6 +256,7 @@ Deno.test("ImportDataset tells its progress, then the data set", async () => {
     name: "cats",
     path: "incoming",
     image: { height: 8, width: 8, channels: 3 },
+    streamed: true,
   });
   const kinds = (await Array.fromAsync(call)).map(({ kind }) => kind);
   assertEquals([kinds[0].case, kinds.at(-1)?.case], ["progress", "dataset"]);
@@ -264,7 +266,13 @@ Deno.test("ImportDataset tells its progress, then the data set", async () => {
   assertEquals(report.value.skipped.map(({ path, reason }) => [path, reason]), [["train/0/a.txt", "not an image"]]);
   assertEquals([report.value.classes[0].trainImages, report.value.classes[0].testImages], [6, 2]);
   const [{ source, options }] = fixture.catalog.imports;
-  assertEquals([source, options.image], [join(fixture.dataDir, "incoming"), { height: 8, width: 8, channels: 3 }]);
+  assertEquals([source, options.image, options.streamed], [
+    join(fixture.dataDir, "incoming"),
+    { height: 8, width: 8, channels: 3 },
+    true,
+  ]);
+  const last = kinds.at(-1);
+  assertEquals(last?.case === "dataset" && last.value.kind, DatasetKind.PACKED);
 });
 
 Deno.test("ImportDataset reads nothing outside the folders it may", async () => {

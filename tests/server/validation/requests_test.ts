@@ -189,11 +189,13 @@ Deno.test("checkImportDataset() checks the name, the path and the size", () => {
   assertEquals(check({})(), {
     name: "cats",
     path: "a b/c",
+    streamed: false,
     image: undefined,
     sha256: undefined,
     classNames: undefined,
   });
   assertEquals(check({ sha256: "aF".repeat(32) })().sha256, "aF".repeat(32));
+  assertEquals(check({ streamed: true })().streamed, true);
   assertEquals(check({ classNames: ["b", "a"] })().classNames, ["b", "a"]);
   refuses(check({ classNames: [""] }), 'Field "class_names[0]"');
   refuses(check({ sha256: "abc" }), 'Field "sha256" must be 64 hexadecimal digits');

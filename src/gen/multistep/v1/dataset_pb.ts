@@ -2,8 +2,8 @@
 // @generated from file multistep/v1/dataset.proto (package multistep.v1, syntax proto3)
 /* eslint-disable */
 
-import type { GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
-import { fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
+import type { GenEnum, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
+import { enumDesc, fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
 import type { ImageShape } from "./model_pb.ts";
 import { file_multistep_v1_model } from "./model_pb.ts";
 import type { Message } from "@bufbuild/protobuf";
@@ -12,7 +12,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file multistep/v1/dataset.proto.
  */
 export const file_multistep_v1_dataset: GenFile = /*@__PURE__*/
-  fileDesc("ChptdWx0aXN0ZXAvdjEvZGF0YXNldC5wcm90bxIMbXVsdGlzdGVwLnYxIu4BCgdEYXRhc2V0EgwKBG5hbWUYASABKAkSEwoLZGVzY3JpcHRpb24YAiABKAkSJwoFaW1hZ2UYAyABKAsyGC5tdWx0aXN0ZXAudjEuSW1hZ2VTaGFwZRITCgtjbGFzc19uYW1lcxgEIAMoCRIUCgx0cmFpbl9pbWFnZXMYBSABKA0SEwoLdGVzdF9pbWFnZXMYBiABKA0SDAoEbWVhbhgHIAMoARIaChJzdGFuZGFyZF9kZXZpYXRpb24YCCADKAESFAoMY3JvcF9wYWRkaW5nGAkgASgNEhcKD2hvcml6b250YWxfZmxpcBgKIAEoCGIGcHJvdG8z", [file_multistep_v1_model]);
+  fileDesc("ChptdWx0aXN0ZXAvdjEvZGF0YXNldC5wcm90bxIMbXVsdGlzdGVwLnYxIpcCCgdEYXRhc2V0EgwKBG5hbWUYASABKAkSEwoLZGVzY3JpcHRpb24YAiABKAkSJwoFaW1hZ2UYAyABKAsyGC5tdWx0aXN0ZXAudjEuSW1hZ2VTaGFwZRITCgtjbGFzc19uYW1lcxgEIAMoCRIUCgx0cmFpbl9pbWFnZXMYBSABKA0SEwoLdGVzdF9pbWFnZXMYBiABKA0SDAoEbWVhbhgHIAMoARIaChJzdGFuZGFyZF9kZXZpYXRpb24YCCADKAESFAoMY3JvcF9wYWRkaW5nGAkgASgNEhcKD2hvcml6b250YWxfZmxpcBgKIAEoCBInCgRraW5kGAsgASgOMhkubXVsdGlzdGVwLnYxLkRhdGFzZXRLaW5kKl8KC0RhdGFzZXRLaW5kEhwKGERBVEFTRVRfS0lORF9VTlNQRUNJRklFRBAAEhcKE0RBVEFTRVRfS0lORF9QQUNLRUQQARIZChVEQVRBU0VUX0tJTkRfU1RSRUFNRUQQAmIGcHJvdG8z", [file_multistep_v1_model]);
 
 /**
  * @generated from message multistep.v1.Dataset
@@ -29,6 +29,8 @@ export type Dataset = Message<"multistep.v1.Dataset"> & {
   description: string;
 
   /**
+   * Of a streamed data set: what is cut out of its images unless training is told otherwise.
+   *
    * @generated from field: multistep.v1.ImageShape image = 3;
    */
   image?: ImageShape | undefined;
@@ -73,6 +75,11 @@ export type Dataset = Message<"multistep.v1.Dataset"> & {
    * @generated from field: bool horizontal_flip = 10;
    */
   horizontalFlip: boolean;
+
+  /**
+   * @generated from field: multistep.v1.DatasetKind kind = 11;
+   */
+  kind: DatasetKind;
 };
 
 /**
@@ -81,4 +88,34 @@ export type Dataset = Message<"multistep.v1.Dataset"> & {
  */
 export const DatasetSchema: GenMessage<Dataset> = /*@__PURE__*/
   messageDesc(file_multistep_v1_dataset, 0);
+
+/**
+ * @generated from enum multistep.v1.DatasetKind
+ */
+export enum DatasetKind {
+  /**
+   * @generated from enum value: DATASET_KIND_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * Pixels of one size, made when the data set was imported.
+   *
+   * @generated from enum value: DATASET_KIND_PACKED = 1;
+   */
+  PACKED = 1,
+
+  /**
+   * Image files of any size as they came, decoded and cropped as they are used.
+   *
+   * @generated from enum value: DATASET_KIND_STREAMED = 2;
+   */
+  STREAMED = 2,
+}
+
+/**
+ * Describes the enum multistep.v1.DatasetKind.
+ */
+export const DatasetKindSchema: GenEnum<DatasetKind> = /*@__PURE__*/
+  enumDesc(file_multistep_v1_dataset, 0);
 
