@@ -3,6 +3,7 @@ export { type AdapterDescription, GpuDevice, ReadBackRing, type ReadBackTicket }
 export { GpuError, mebibytes, MemoryLimitError, ShapeError } from "./errors.ts";
 export { affine, type Coefficient, ONE } from "./graph/coefficient.ts";
 export { differentiate } from "./graph/differentiate.ts";
+export type { Draw, StepKey } from "./graph/draw.ts";
 export { Execution } from "./graph/execution.ts";
 export {
   Graph,

@@ -8,6 +8,7 @@ import {
   type PlanOptions,
   type Precision,
   ReadBackRing,
+  type StepKey,
   type Target,
   type Tensor,
   Variables,
@@ -136,6 +137,11 @@ export class GraphSession {
     const input = this.#graph.inputs.find((candidate) => candidate.label === label);
     if (!input) throw new Error(`Cannot find the input "${label}"`);
     this.#execution.write(input, bytes);
+  }
+
+  /** Draws the numbers of the next step; see Execution.draw. */
+  draw(key: StepKey): void {
+    this.#execution.draw(key);
   }
 
   step(): void {

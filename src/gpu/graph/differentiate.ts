@@ -37,7 +37,9 @@ export function differentiate(
     if (known) return known;
     const terms = contributions.get(tensor);
     if (!terms) return undefined;
-    const alone = terms.length === 1 && isOne(terms[0].coefficient);
+    // A value of a gate is no value outside of it.
+    const [{ tensor: { gate } }] = terms;
+    const alone = terms.length === 1 && isOne(terms[0].coefficient) && (!gate || gate === graph.gate);
     const sum = alone ? terms[0].tensor : sumGradients(graph, `d(${tensor.name})`, terms);
     sums.set(tensor, sum);
     return sum;
@@ -59,7 +61,7 @@ export function differentiate(
     walk(operations) {
       for (const operation of operations.toReversed()) {
         const needed = [...operation.inputs, ...operation.parameters].some((tensor) => tensor.needsGradient);
-        if (needed) operation.backward?.(backward);
+        if (needed) graph.gated(graph.gateOf(operation), () => operation.backward?.(backward));
       }
     },
     recomputed: new Map(),

@@ -1,5 +1,6 @@
 import { type GpuDevice, pipelineKey } from "../device/mod.ts";
 import { createDispatch, type Dispatch, recordDispatches } from "./dispatch.ts";
+import type { Draw, StepKey } from "./draw.ts";
 import type { BufferHandle, Kernel } from "./kernel.ts";
 import type { Plan } from "./plan.ts";
 import type { Border } from "./slots.ts";
@@ -19,6 +20,8 @@ export class Execution {
   readonly #dispatches: Dispatch[] = [];
   readonly #parameterDispatches: Dispatch[] = [];
   readonly #distinct: Dispatch[] = [];
+  /** Of the next step. */
+  #drawn: ReadonlyMap<Draw, number> | undefined;
   #preparedVersion = -1;
 
   private constructor(device: GpuDevice, plan: Plan, variables: Variables) {
@@ -98,6 +101,17 @@ export class Execution {
     return buffer;
   }
 
+  /** Draws the numbers of the next step; to be called before each step of a plan that has some. */
+  draw(key: StepKey): void {
+    const { draws } = this.#plan;
+    if (draws.length === 0) return;
+    const [{ buffer }] = draws;
+    const values = new Float32Array(buffer.bytes / 4);
+    this.#drawn = new Map(draws.map((draw) => [draw, draw.sample(key)]));
+    for (const [{ offset }, value] of this.#drawn) values[offset / 4] = value;
+    this.write(buffer, values);
+  }
+
   /** Fills a `source` tensor with its physical layout. */
   writeSource(tensor: Tensor, data: Float32Array<ArrayBuffer>): void {
     const stored = this.#plan.kept.get(tensor)?.elementType === "f16" ? new Float16Array(data) : data;
@@ -111,13 +125,16 @@ export class Execution {
     return this.#slots[this.#plan.slots.slotOf(image.buffer).index];
   }
 
-  /** Records one step. */
+  /** Records one step, without what its draws leave out. */
   encode(encoder: GPUCommandEncoder): void {
+    for (const { draw, offset, size } of this.#plan.gatedGradients) {
+      if (this.#valueOf(draw) === 0) encoder.clearBuffer(this.#variables.gradients, offset, size);
+    }
     if (this.#preparedVersion !== this.#variables.version) {
       if (this.#parameterDispatches.length > 0) encodePass(encoder, this.#parameterDispatches);
       this.#preparedVersion = this.#variables.version;
     }
-    encodePass(encoder, this.#dispatches);
+    encodePass(encoder, this.#running(this.#dispatches));
   }
 
   /** Records the dispatches from `first` to before `end`, as `kernels` counts them, in a pass of their own: to be timed. */
@@ -125,13 +142,27 @@ export class Execution {
     encoder: GPUCommandEncoder,
     part: { readonly first: number; readonly end: number; readonly timestampWrites?: GPUComputePassTimestampWrites },
   ): void {
-    encodePass(encoder, this.#dispatches.slice(part.first, part.end), part.timestampWrites);
+    encodePass(encoder, this.#running(this.#dispatches.slice(part.first, part.end)), part.timestampWrites);
   }
 
   destroy(): void {
     for (const buffer of this.#slots) buffer.destroy();
     for (const buffer of this.#inputs.values()) buffer.destroy();
     this.#claim[Symbol.dispose]();
+  }
+
+  #running(dispatches: readonly Dispatch[]): readonly Dispatch[] {
+    const { conditions } = this.#plan;
+    if (conditions.size === 0) return dispatches;
+    return dispatches.filter(({ kernel }) =>
+      conditions.get(kernel)?.every(({ draw, open }) => (this.#valueOf(draw) !== 0) === open) ?? true
+    );
+  }
+
+  #valueOf(draw: Draw): number {
+    const value = this.#drawn?.get(draw);
+    if (value === undefined) throw new Error(`Cannot run a step: "${draw.name}" has not been drawn for it`);
+    return value;
   }
 
   async #build(repack: boolean): Promise<void> {

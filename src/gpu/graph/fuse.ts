@@ -1,3 +1,4 @@
+import type { Draw } from "./draw.ts";
 import type { Target } from "./kernel.ts";
 import type { Operation } from "./operation.ts";
 import type { Tensor } from "./tensor.ts";
@@ -5,19 +6,20 @@ import type { Tensor } from "./tensor.ts";
 /**
  * Takes operations together, so that the values between them are never stored: first those that continue what feeds
  * them alone, then those that all readers can compute as they load.
- * @param keep Tensors that must exist after the step.
+ * @param options.keep Tensors that must exist after the step.
+ * @param options.gates What operations run under; takes those of operations that are made here.
  */
-export function fuseOperations(
-  operations: readonly Operation[],
-  options: { readonly keep: readonly Tensor[]; readonly target: Target },
-): Operation[] {
+export function fuseOperations(operations: readonly Operation[], options: FuseOptions): Operation[] {
   return readThrough(fuseIntoProducers(operations, options), options);
 }
 
-function fuseIntoProducers(
-  operations: readonly Operation[],
-  { keep }: { readonly keep: readonly Tensor[] },
-): Operation[] {
+interface FuseOptions {
+  readonly keep: readonly Tensor[];
+  readonly target: Target;
+  readonly gates: Map<Operation, Draw>;
+}
+
+function fuseIntoProducers(operations: readonly Operation[], { keep, gates }: FuseOptions): Operation[] {
   const readers = new Map<Tensor, number>();
   for (const operation of operations) {
     for (const input of operation.inputs) readers.set(input, (readers.get(input) ?? 0) + 1);
@@ -32,6 +34,7 @@ function fuseIntoProducers(
       const merged = producer && readers.get(input) === 1 ? operation.fuse?.(producer) : undefined;
       if (!producer || !merged) continue;
       alive.delete(producer);
+      passGate(gates, operation, merged);
       last = merged;
       break;
     }
@@ -41,10 +44,7 @@ function fuseIntoProducers(
   return [...alive];
 }
 
-function readThrough(
-  operations: readonly Operation[],
-  { keep, target }: { readonly keep: readonly Tensor[]; readonly target: Target },
-): Operation[] {
+function readThrough(operations: readonly Operation[], { keep, target, gates }: FuseOptions): Operation[] {
   let current = [...operations];
   for (const operation of operations) {
     const [output] = operation.outputs;
@@ -52,7 +52,14 @@ function readThrough(
     const readers = current.filter((reader) => reader.inputs.includes(output));
     const merged = new Map(readers.map((reader) => [reader, reader.readThrough?.(operation, target)]));
     if ([...merged.values()].includes(undefined)) continue;
+    for (const [reader, made] of merged) if (made) passGate(gates, reader, made);
     current = current.filter((other) => other !== operation).map((other) => merged.get(other) ?? other);
   }
   return current;
+}
+
+/** An operation that is made in place of a reader runs when that does. */
+function passGate(gates: Map<Operation, Draw>, reader: Operation, made: Operation): void {
+  const gate = gates.get(reader);
+  if (gate) gates.set(made, gate);
 }

@@ -1,4 +1,5 @@
 import type { ElementType } from "../../wgsl/mod.ts";
+import { type Draw, DRAW_ALIGNMENT } from "./draw.ts";
 import type { BufferHandle } from "./kernel.ts";
 import type { Operation } from "./operation.ts";
 import type { Shape, Tensor, TensorRole } from "./tensor.ts";
@@ -53,7 +54,11 @@ export class Graph {
   readonly states: Variable[] = [];
   /** Buffers given from outside that are no tensors: pixel bytes, labels, the step's scalars. */
   readonly inputs: BufferHandle[] = [];
+  readonly draws: Draw[] = [];
   readonly #variables = new Map<string, Tensor>();
+  readonly #gates = new Map<Operation, Draw>();
+  #drawBuffer: { readonly id: number; readonly label: string; bytes: number } | undefined;
+  #gate: Draw | undefined;
   #reusing = false;
   #isRecomputing = false;
   #nextId = 0;
@@ -122,6 +127,41 @@ export class Graph {
     return this.#isRecomputing;
   }
 
+  /** A number for each step. */
+  draw(name: string, { isBinary = false, sample }: Pick<Draw, "sample"> & Partial<Pick<Draw, "isBinary">>): Draw {
+    const buffer = this.#drawBuffer ??= this.#createDrawBuffer();
+    const draw = { name, buffer, offset: buffer.bytes, isBinary, sample };
+    buffer.bytes += DRAW_ALIGNMENT;
+    this.draws.push(draw);
+    return draw;
+  }
+
+  /**
+   * Runs `record` so that what it records, and its gradients, are computed in steps in which `gate` is not 0. In others
+   * nothing of it is dispatched: its values are undefined, its running statistics stay, its parameters' gradients are 0.
+   * Outside, sums alone may read its results, and leave them out in those steps. A gate within another must be 0
+   * whenever that is. Without a gate, and outside of training, where nothing is left out, `record` is only run.
+   */
+  gated<T>(gate: Draw | undefined, record: () => T): T {
+    const outer = this.#gate;
+    if (gate && this.options.training) this.#gate = gate;
+    try {
+      return record();
+    } finally {
+      this.#gate = outer;
+    }
+  }
+
+  /** The innermost one that is being recorded under. */
+  get gate(): Draw | undefined {
+    return this.#gate;
+  }
+
+  /** What an operation was recorded under. */
+  gateOf(operation: Operation): Draw | undefined {
+    return this.#gates.get(operation);
+  }
+
   /** A result of an operation that is about to be recorded. */
   value(name: string, shape: Shape, needsGradient: boolean): Tensor {
     return this.#tensor(name, shape, "value", needsGradient);
@@ -129,6 +169,7 @@ export class Graph {
 
   record(operation: Operation): void {
     this.operations.push(operation);
+    if (this.#gate) this.#gates.set(operation, this.#gate);
   }
 
   /** Trainable scalars. */
@@ -137,7 +178,15 @@ export class Graph {
   }
 
   #tensor(name: string, shape: Shape, role: TensorRole, needsGradient: boolean): Tensor {
-    return { id: this.#nextId++, name, shape, role, needsGradient };
+    const gate = role === "value" ? this.#gate : undefined;
+    return { id: this.#nextId++, name, shape, role, needsGradient, gate };
+  }
+
+  /** It grows with each draw, until the graph is planned. */
+  #createDrawBuffer() {
+    const buffer = { id: this.#nextId++, label: "draws", bytes: 0 };
+    this.inputs.push(buffer);
+    return buffer;
   }
 
   #claim(name: string, shape: Shape, role: "parameter" | "state"): Tensor {

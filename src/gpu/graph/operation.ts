@@ -1,6 +1,7 @@
 import type { PackedBuffers } from "./packing.ts";
 import type { ImageBuffer, Kernel, ParameterRange, ScratchAllocator, Target } from "./kernel.ts";
 import type { Coefficient } from "./coefficient.ts";
+import type { Condition } from "./draw.ts";
 import type { Tensor } from "./tensor.ts";
 
 /** One recorded operation. Recording has checked its shapes; from here on it only lowers and differentiates. */
@@ -41,6 +42,8 @@ export interface Lowering extends ScratchAllocator {
   /** The gradient's place of a parameter. */
   gradient(parameter: Tensor): ParameterRange;
   state(tensor: Tensor): ParameterRange;
+  /** Leaves these kernels out of other steps. */
+  onlyWhen(condition: Condition, kernels: readonly Kernel[]): readonly Kernel[];
   /** All variables at once, for the optimiser. */
   readonly variables: PackedBuffers;
 }

@@ -1,6 +1,8 @@
 import { type ElementType, quadBytes } from "../../wgsl/mod.ts";
 import { MemoryLimitError } from "../errors.ts";
+import type { Condition, Draw } from "./draw.ts";
 import { fuseOperations } from "./fuse.ts";
+import { type GatedGradients, gatedGradients } from "./gated_gradients.ts";
 import type { Graph } from "./graph.ts";
 import type { BufferHandle, Candidate, ImageBuffer, Kernel, ParameterRange, Question, Target } from "./kernel.ts";
 import type { Lowering, Operation } from "./operation.ts";
@@ -14,6 +16,10 @@ export interface Plan {
   readonly kernels: readonly Kernel[];
   /** The operation that a kernel belongs to. */
   readonly origins: ReadonlyMap<Kernel, Operation>;
+  /** Of kernels that do not run in every step. */
+  readonly conditions: ReadonlyMap<Kernel, readonly Condition[]>;
+  readonly gatedGradients: readonly GatedGradients[];
+  readonly draws: readonly Draw[];
   readonly slots: SlotAllocator;
   readonly variables: PackedBuffers;
   readonly parameterPacking: Packing;
@@ -55,6 +61,8 @@ class Planner implements Lowering {
   readonly #graph: Graph;
   readonly #options: PlanOptions;
   readonly #operations: readonly Operation[];
+  readonly #gates: ReadonlyMap<Operation, Draw>;
+  readonly #conditions = new Map<Kernel, readonly Condition[]>();
   readonly #halos: ReadonlyMap<Tensor, number>;
   readonly #lastUse: ReadonlyMap<Tensor, number>;
   readonly #slots = new SlotAllocator();
@@ -73,7 +81,10 @@ class Planner implements Lowering {
     this.#graph = graph;
     this.#options = options;
     const keep = options.keep ?? [];
-    this.#operations = fuseOperations(withoutDeadOperations(graph.operations, keep), { keep, target: this.target });
+    const alive = withoutDeadOperations(graph.operations, keep);
+    const gates = gatesOf(graph, alive);
+    this.#operations = fuseOperations(alive, { keep, target: this.target, gates });
+    this.#gates = gates;
     this.#sharedGradients = new SharedGradients(this.#operations);
     this.#halos = haloOfEach(this.#operations);
     this.#lastUse = lastUses(this.#operations);
@@ -103,8 +114,10 @@ class Planner implements Lowering {
         else this.#slots.allocate(image.buffer);
       }
       this.#lowering = operation;
-      for (const kernel of operation.lower(this)) origins.set(kernel, operation);
-      for (const kernel of this.#sharedGradients.takeSums()) origins.set(kernel, operation);
+      const kernels = [...operation.lower(this), ...this.#sharedGradients.takeSums()];
+      for (const kernel of kernels) origins.set(kernel, operation);
+      const gate = this.#gates.get(operation);
+      if (gate) this.onlyWhen({ draw: gate, open: true }, kernels);
       this.#releaseAfter(operation, position, keep);
     });
     return this.#finish(origins, keep);
@@ -142,6 +155,13 @@ class Planner implements Lowering {
     this.#slots.reserve(handle);
     this.#packedBytes += handle.bytes;
     return handle;
+  }
+
+  onlyWhen(condition: Condition, kernels: readonly Kernel[]): readonly Kernel[] {
+    for (const kernel of kernels) {
+      this.#conditions.set(kernel, [condition, ...this.#conditions.get(kernel) ?? []]);
+    }
+    return kernels;
   }
 
   choose(key: string, candidates: readonly Candidate[]): Candidate {
@@ -201,6 +221,13 @@ class Planner implements Lowering {
     return {
       kernels: [...origins.keys()],
       origins,
+      conditions: this.#conditions,
+      gatedGradients: gatedGradients(
+        this.#operations,
+        this.#gates,
+        (parameter) => range(this.variables.gradients, this.#parameterPacking, parameter),
+      ),
+      draws: this.#graph.draws,
       slots: this.#slots,
       variables: this.variables,
       parameterPacking: this.#parameterPacking,
@@ -212,6 +239,15 @@ class Planner implements Lowering {
       totalBytes,
     };
   }
+}
+
+function gatesOf(graph: Graph, operations: readonly Operation[]): Map<Operation, Draw> {
+  const gates = new Map<Operation, Draw>();
+  for (const operation of operations) {
+    const gate = graph.gateOf(operation);
+    if (gate) gates.set(operation, gate);
+  }
+  return gates;
 }
 
 function borderOf({ height, width, channels, halo, elementType }: ImageBuffer): Border | undefined {

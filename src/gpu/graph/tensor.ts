@@ -1,5 +1,6 @@
 /** A value of a recorded graph. It holds no data; the plan gives it a place. */
 import { type ElementType, quadBytes } from "../../wgsl/mod.ts";
+import type { Draw } from "./draw.ts";
 
 export type Shape = readonly number[];
 
@@ -18,6 +19,8 @@ export interface Tensor {
   readonly shape: Shape;
   readonly role: TensorRole;
   readonly needsGradient: boolean;
+  /** It is computed in steps in which this draw is not 0; undefined: in every step. */
+  readonly gate?: Draw;
 }
 
 export interface ImageShape {

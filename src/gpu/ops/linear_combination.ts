@@ -1,14 +1,18 @@
 /**
  * u' = sum of (constant + slope * k) * x: the residual add, the linear
  * multi-step step, the stages of other schemes, and every sum of gradients. k
- * is one number, or one a channel.
+ * is one number, or one a channel. A factor may be times a draw of the step.
+ *
+ * A term that was recorded under a gate is left out where the gate is closed:
+ * selected, not multiplied by 0, because its buffer then holds anything.
  *
  * Gradients, for a term c(k) x with cotangent g: dx = c(k) g, and
  * dk = slope <g, x>, the sum over the pixels alone where k is one a channel. dx is handed on as a coefficient and joins the next sum,
  * so it costs no pass of its own.
  */
 import { wgsl, withElements } from "../../wgsl/mod.ts";
-import { affine, type Coefficient, ONE } from "../graph/coefficient.ts";
+import { affine, type Coefficient, isOne, ONE } from "../graph/coefficient.ts";
+import type { Draw } from "../graph/draw.ts";
 import type { Graph } from "../graph/graph.ts";
 import type { Binding, Kernel } from "../graph/kernel.ts";
 import type { Backward, Lowering, Operation } from "../graph/operation.ts";
@@ -17,6 +21,7 @@ import { ShapeError } from "../errors.ts";
 import { type EpilogueOperation, fuseIntoConv2d } from "./conv2d.ts";
 import type { BoundEpilogue } from "./conv2d_problem.ts";
 import { channelVectors, elementwiseKernel } from "./elementwise.ts";
+import { GatedFusion } from "./gated_fusion.ts";
 import { rowSlices } from "./row_slices.ts";
 
 export interface Term {
@@ -35,18 +40,31 @@ export function linearCombination(graph: Graph, name: string, terms: readonly Te
       throw new ShapeError("a sum", `shapes ${formatShape(shape)} and ${formatShape(tensor.shape)} differ`);
     }
   }
+  if (terms.some(({ coefficient }) => coefficient.parameter && coefficient.draw)) {
+    throw new ShapeError("a sum", "a coefficient cannot be both trained and drawn");
+  }
   const needsGradient = terms.some(({ tensor, coefficient }) => tensor.needsGradient || coefficient.parameter);
   const output = graph.value(name, shape, needsGradient);
-  graph.record(new LinearCombination(graph, terms, output));
+  graph.record(new LinearCombination(graph, terms.map(withoutCertainFactor), output));
   return output;
 }
 
-/** sum of factor * tensor, of factors that are known. */
-export function combine(graph: Graph, name: string, terms: readonly (readonly [number, Tensor])[]): Tensor {
+/** A term that its gate leaves out where a factor of 0 or 1 is 0 needs no factor. */
+function withoutCertainFactor({ tensor, coefficient }: Term): Term {
+  const { draw, ...factor } = coefficient;
+  return { tensor, coefficient: draw?.isBinary && draw === tensor.gate ? factor : coefficient };
+}
+
+/** sum of factor * tensor, of factors that are known, times a draw where one is given. */
+export function combine(
+  graph: Graph,
+  name: string,
+  terms: readonly (readonly [factor: number, tensor: Tensor, draw?: Draw])[],
+): Tensor {
   return linearCombination(
     graph,
     name,
-    terms.map(([constant, tensor]) => ({ tensor, coefficient: { constant, slope: 0 } })),
+    terms.map(([constant, tensor, draw]) => ({ tensor, coefficient: { constant, slope: 0, draw } })),
   );
 }
 
@@ -55,17 +73,25 @@ export function residualAdd(graph: Graph, name: string, u: Tensor, f: Tensor): T
   return combine(graph, name, [[1, u], [1, f]]);
 }
 
-/** (1 - k) u + k previous + f: the linear two-step step (Lu et al. 2018, eq. 3), k of shape [1], or [C]. */
+/**
+ * (1 - k) u + k previous + f, or draw * f: the linear two-step step (Lu et al. 2018, eq. 3), k of shape [1], or [C].
+ */
 export function lmStep(
   graph: Graph,
   name: string,
-  terms: { u: Tensor; previous: Tensor; f: Tensor; k: Tensor },
+  terms: {
+    readonly u: Tensor;
+    readonly previous: Tensor;
+    readonly f: Tensor;
+    readonly k: Tensor;
+    readonly draw?: Draw;
+  },
 ): Tensor {
-  const { u, previous, f, k } = terms;
+  const { u, previous, f, k, draw } = terms;
   return linearCombination(graph, name, [
     { tensor: u, coefficient: affine(1, -1, k) },
     { tensor: previous, coefficient: affine(0, 1, k) },
-    { tensor: f, coefficient: ONE },
+    { tensor: f, coefficient: { ...ONE, draw } },
   ]);
 }
 
@@ -77,13 +103,20 @@ export class LinearCombination implements EpilogueOperation {
   readonly outputs: readonly Tensor[];
   readonly #graph: Graph;
   readonly terms: readonly Term[];
+  /** What the sum's factors and choices depend on, each once. */
+  readonly #draws: readonly Draw[];
 
-  constructor(graph: Graph, terms: readonly Term[], output: Tensor) {
+  readonly #open: Draw | undefined;
+
+  /** @param open A gate that is open whenever this sum is formed. */
+  constructor(graph: Graph, terms: readonly Term[], output: Tensor, open?: Draw) {
     this.#graph = graph;
+    this.#open = open;
     this.terms = terms;
     this.inputs = terms.map(({ tensor }) => tensor);
     this.parameters = [...new Set(terms.flatMap(({ coefficient }) => coefficient.parameter ?? []))];
     this.outputs = [output];
+    this.#draws = [...new Set(terms.flatMap((term) => [term.coefficient.draw ?? [], this.#gateOf(term) ?? []].flat()))];
     this.description = this.parameters.length > 0 ? "linear multi-step" : "add";
   }
 
@@ -92,18 +125,25 @@ export class LinearCombination implements EpilogueOperation {
     return [elementwiseKernel({
       target: memory.target,
       label: this.kind,
-      title: `output = ${this.terms.map((_, i) => `c${i} x${i}`).join(" + ")}`,
+      title: `output = ${this.terms.map((_, i) => `v${i} x${i}`).join(" + ")}`,
       batch: imageShape(output).batch,
       inputs: this.inputs.map((tensor) => memory.image(tensor)),
       output: memory.image(output),
       extra: this.#scalars(memory),
-      prologue: this.#factors("c").map((value, i) => `let c${i} = ${value};`).join(" "),
-      expression: this.terms.map((_, i) => `c${i} * x${i}`).join(" + "),
+      prologue: this.#factors("c").map((value, i) => `let v${i} = ${value};`).join(" "),
+      expression: this.#sum(this.terms.map((_, i) => `x${i}`)),
     })];
   }
 
   fuse(producer: Operation): Operation | undefined {
-    return this.terms.length > 1 ? fuseIntoConv2d(producer, this) : undefined;
+    if (this.terms.length === 1) return undefined;
+    const [{ gate }] = producer.outputs;
+    const [output] = this.outputs;
+    if (gate === output.gate) return fuseIntoConv2d(producer, this);
+    const rest = this.terms.filter(({ tensor }) => tensor.gate !== gate);
+    if (!gate || rest.length === 0) return undefined;
+    const open = fuseIntoConv2d(producer, new LinearCombination(this.#graph, this.terms, output, gate));
+    return open && new GatedFusion(gate, open, new LinearCombination(this.#graph, rest, output));
   }
 
   epilogue(memory: Lowering, sums: Tensor): BoundEpilogue {
@@ -119,20 +159,51 @@ export class LinearCombination implements EpilogueOperation {
         ...scalars.map(({ binding }) => binding),
       ],
       vectors: (c) => this.#factors(c),
-      expression: values.map((value, i) => `v${i} * ${value}`).join(" + "),
+      expression: this.#sum(values),
     };
   }
 
-  /** The coefficients of a channel quad as WGSL expressions. */
+  /** The draw that tells whether a term has a value; undefined: it has one whenever the sum is formed. */
+  #gateOf({ tensor: { gate } }: Term): Draw | undefined {
+    return gate === this.outputs[0].gate || gate === this.#open ? undefined : gate;
+  }
+
+  /** The sum of v0 times the first value and so on, as a WGSL expression; the gates come after the factors. */
+  #sum(values: readonly string[]): string {
+    const gated = this.terms.filter((term) => this.#gateOf(term));
+    return this.terms.map((term, i) => {
+      const product = `v${i} * ${values[i]}`;
+      if (!this.#gateOf(term)) return product;
+      return `select(vec4<f32>(), ${product}, v${this.terms.length + gated.indexOf(term)} != 0.0)`;
+    }).join(" + ");
+  }
+
+  /** The coefficients of a channel quad as WGSL expressions, and after them the draws that terms are gated by. */
   #factors(quad: string): string[] {
-    return this.terms.map(({ coefficient: { constant, slope, parameter } }) => {
+    const factors = this.terms.map(({ coefficient: { constant, slope, parameter, draw } }) => {
+      if (draw) return isOne({ constant, slope }) ? this.#drawn(draw) : `${literal(constant)} * ${this.#drawn(draw)}`;
       if (!parameter) return literal(constant);
       const k = `k${this.parameters.indexOf(parameter)}`;
       return `${literal(constant)} + ${literal(slope)} * ${isScalar(parameter) ? `${k}.x` : `${k}[${quad}]`}`;
     });
+    return [...factors, ...this.terms.flatMap((term) => this.#gateOf(term) ?? []).map((gate) => this.#drawn(gate))];
+  }
+
+  #drawn(draw: Draw): string {
+    return `draw${this.#draws.indexOf(draw)}.x`;
   }
 
   #scalars(memory: Lowering): { readonly declaration: string; readonly binding: Binding }[] {
+    return [
+      ...this.#parameterScalars(memory),
+      ...this.#draws.map(({ buffer, offset }, i) => ({
+        declaration: `var<uniform> draw${i}: vec4<f32>;`,
+        binding: { buffer, offset, size: 16, access: "uniform" as const },
+      })),
+    ];
+  }
+
+  #parameterScalars(memory: Lowering): { readonly declaration: string; readonly binding: Binding }[] {
     return this.parameters.map((parameter, i) => {
       const { buffer, offset } = memory.parameter(parameter);
       if (!isScalar(parameter)) {

@@ -6,7 +6,16 @@
  * Keeps the draws of different uses apart. The numbers are part of what a seed means: never change one. A random resized
  * crop has sixteen, one a try.
  */
-export const PURPOSE = { augmentation: 1, shuffle: 2, initialisation: 3, randomResizedCrop: 64 } as const;
+export const PURPOSE = {
+  augmentation: 1,
+  shuffle: 2,
+  initialisation: 3,
+  stochasticDepth: 16,
+  dropPath: 17,
+  shakeShake: 18,
+  noise: 19,
+  randomResizedCrop: 64,
+} as const;
 
 /**
  * Four `u32` from a four-word key. Jarzynski and Olano, "Hash Functions for GPU Rendering", JCGT 9(3), 2020;

@@ -152,6 +152,7 @@ Deno.test("tune() drops a candidate that writes something else and one that does
         state: (tensor) => memory.state(tensor),
         scratch: (label, bytes) => memory.scratch(label, bytes),
         packed: (label, bytes) => memory.packed(label, bytes),
+        onlyWhen: (condition, kernels) => memory.onlyWhen(condition, kernels),
         choose: (key, [first]) => {
           const altered = (name: string, alter: (code: string) => string): Candidate => ({
             name,
