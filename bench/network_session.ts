@@ -22,7 +22,7 @@ export interface NetworkOptions {
 
 /** Batches of different images. */
 const BATCHES = 6;
-const STEP: StepArguments = { learningRate: 0.01, seed: 1, epoch: 0 };
+const STEP: StepArguments = { learningRate: 0.01, seed: 1, epoch: 0, step: 0 };
 
 export class NetworkSession {
   private constructor(

@@ -60,7 +60,8 @@ export function evaluationSteps<B extends Batch>(
   feed: BatchFeed<B>,
   signal: AbortSignal,
 ): AsyncGenerator<FinishedStep<B>> {
-  const submit = (batch: B) => ({ runner, ticket: runner.submit(batch, { learningRate: 0, seed: 0, epoch: 0 }) });
+  const step = { learningRate: 0, seed: 0, epoch: 0, step: 0 };
+  const submit = (batch: B) => ({ runner, ticket: runner.submit(batch, step) });
   return pipelined(feed.batches(0, ALL_BATCHES, signal), submit, { signal });
 }
 

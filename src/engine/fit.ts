@@ -31,7 +31,8 @@ export interface TrainingPlans {
 
 /** A network for the images of a data set. */
 function shapeFor(config: TrainingConfig, dataset: DatasetDescription): NetworkShape {
-  return { model: config.model, images: dataset, classes: dataset.classNames.length };
+  const { model, stochastic } = config;
+  return { model, images: dataset, classes: dataset.classNames.length, stochastic };
 }
 
 /** Images of each split that a configuration uses. */

@@ -77,7 +77,7 @@ export class InferenceService {
         labels: new Uint32Array(size),
         examples: new Uint32Array(size),
       };
-      const output = await runner.read(runner.submit(batch, { learningRate: 0, seed: 0, epoch: 0 }));
+      const output = await runner.read(runner.submit(batch, { learningRate: 0, seed: 0, epoch: 0, step: 0 }));
       for (let row = 0; row < count; row++) {
         const values = output.subarray(row * rowLength, row * rowLength + classes);
         probabilities.set(values, (start + row) * classes);

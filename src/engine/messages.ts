@@ -2,7 +2,7 @@
  * What travels between the server and the worker that owns a GPU: plain
  * objects that can be cloned. Images are `u8`, row by row, channels last (NHWC).
  */
-import type { ModelSpec } from "../models/mod.ts";
+import type { ModelSpec, StochasticTraining } from "../models/mod.ts";
 import type { OptimizationChoices } from "./optimization.ts";
 
 /** A training configuration with every default filled in; the field names are those of the checkpoint. */
@@ -34,6 +34,8 @@ export interface TrainingConfig extends OptimizationChoices {
    * travels; `auto` or undefined: `resident` where they fit. It changes no bit of the weights.
    */
   readonly dataPath?: "auto" | "resident" | "host";
+  /** Chance in the network; undefined: none. */
+  readonly stochastic?: StochasticTraining;
   readonly evaluateEveryEpochs: number;
   /** Steps between checkpoints within an epoch; 0: only after epochs. */
   readonly checkpointEverySteps: number;

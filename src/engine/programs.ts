@@ -17,7 +17,7 @@ import {
   STEP_BYTES,
   type Tensor,
 } from "../gpu/mod.ts";
-import { buildNetwork, type ModelSpec } from "../models/mod.ts";
+import { buildNetwork, type ModelSpec, type StochasticTraining } from "../models/mod.ts";
 import type { TrainingConfig } from "./messages.ts";
 
 /** What images a network takes, and how they are normalised. */
@@ -33,6 +33,8 @@ export interface NetworkShape {
   readonly model: ModelSpec;
   readonly images: ImageFormat;
   readonly classes: number;
+  /** That of the run: it may scale the trained network. */
+  readonly stochastic?: StochasticTraining;
 }
 
 /** A recorded program and what is written to it and read from it. */
@@ -71,7 +73,7 @@ export function trainingProgram(shape: NetworkShape, config: TrainingChoices, ba
   const graph = new Graph({ training: true, precision });
   const inputs = recordInputs(graph, shape, { batch, cropPadding, horizontalFlip });
   const labels = graph.input("labels", batch * 4);
-  const logits = buildNetwork(graph, shape.model, inputs.images, { classes: shape.classes });
+  const logits = buildNetwork(graph, shape.model, inputs.images, networkOptions(shape));
   const { dLogits, results } = softmaxCrossEntropy(graph, logits, { labels, labelSmoothing });
   const scale = precision === "mixed" ? lossScale(graph) : undefined;
   const cotangent = scale ? scaleGradient(graph, dLogits, scale) : dLogits;
@@ -88,7 +90,7 @@ export function evaluationProgram(shape: NetworkShape, batch: number): Program {
   const graph = new Graph({ training: false });
   const inputs = recordInputs(graph, shape, { batch, cropPadding: 0, horizontalFlip: false });
   const labels = graph.input("labels", batch * 4);
-  const logits = buildNetwork(graph, shape.model, inputs.images, { classes: shape.classes });
+  const logits = buildNetwork(graph, shape.model, inputs.images, networkOptions(shape));
   const { results } = softmaxCrossEntropy(graph, logits, { labels });
   return { graph, ...inputs, labels, output: results };
 }
@@ -97,8 +99,12 @@ export function evaluationProgram(shape: NetworkShape, batch: number): Program {
 export function inferenceProgram(shape: NetworkShape, batch: number): Program {
   const graph = new Graph({ training: false });
   const inputs = recordInputs(graph, shape, { batch, cropPadding: 0, horizontalFlip: false });
-  const logits = buildNetwork(graph, shape.model, inputs.images, { classes: shape.classes });
+  const logits = buildNetwork(graph, shape.model, inputs.images, networkOptions(shape));
   return { graph, ...inputs, output: softmax(graph, "probabilities", logits) };
+}
+
+function networkOptions({ classes, stochastic }: NetworkShape) {
+  return { classes, stochastic };
 }
 
 function recordInputs(

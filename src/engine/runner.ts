@@ -28,6 +28,8 @@ export interface StepArguments {
   readonly learningRate: number;
   readonly seed: number;
   readonly epoch: number;
+  /** Counted over all epochs. */
+  readonly step: number;
 }
 
 export class Runner {
@@ -105,6 +107,7 @@ export class Runner {
       this.#connected().write(batch);
     }
     this.#execution.write(this.#program.step, encodeStep(step));
+    this.#execution.draw(step);
   }
 
   /** Submits one step; the ticket gives its output. */

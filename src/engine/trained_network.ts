@@ -1,7 +1,7 @@
 import { Variables } from "../gpu/mod.ts";
 import { type Checkpoint, type NamedTensor, trainedWeights } from "../models/mod.ts";
 import type { EngineContext } from "./context.ts";
-import { EngineError } from "./messages.ts";
+import { EngineError, type TrainingConfig } from "./messages.ts";
 import type { NetworkShape, Program } from "./programs.ts";
 import { planProgram, Runner } from "./runner.ts";
 
@@ -12,8 +12,10 @@ export interface TrainedNetwork {
 }
 
 /** The network and the image format of a checkpoint. */
-export function shapeOf({ model, dataset }: Checkpoint): NetworkShape {
-  return { model, images: dataset, classes: dataset.classNames.length };
+export function shapeOf({ model, dataset, configuration }: Checkpoint): NetworkShape {
+  // A seal vouches that the engine wrote it; weights that were trained elsewhere come without one.
+  const { stochastic } = (configuration ?? {}) as Partial<TrainingConfig>;
+  return { model, images: dataset, classes: dataset.classNames.length, stochastic };
 }
 
 /**

@@ -153,14 +153,15 @@ export class TrainingSession {
     const { variables, full, tail } = this.#gpu;
     const epoch = this.#epoch;
     const rateOf = (step: number) => learningRateOf(config, { step, stepsPerEpoch: this.#stepsPerEpoch });
-    let submitted = this.#step;
     const speed = new Speedometer(performance.now());
     const totalSteps = config.epochs * this.#stepsPerEpoch;
     const range = { start: this.#stepInEpoch, count: stepsToCheckpoint(this.#step, config) };
     const batches = feeds.train.batches(epoch, range, stop.signal);
+    let submitted = this.#step;
     const submit = (batch: Batch) => {
       const runner = batch.count === batchSize ? full : tail ?? full;
-      const ticket = runner.submit(batch, { learningRate: rateOf(submitted++), seed, epoch });
+      const step = submitted++;
+      const ticket = runner.submit(batch, { learningRate: rateOf(step), seed, epoch, step });
       variables.changed();
       return { runner, ticket };
     };

@@ -25,4 +25,5 @@ export {
 } from "./network.ts";
 export { modelFamilies, type ModelFamily } from "./networks/zoo.ts";
 export { type SchemeName, schemeNames } from "./schemes/registry.ts";
+export type { DepthRule, DropScaling, StochasticDepth, StochasticTraining } from "./stochastic/choices.ts";
 export type { ModelSpec, NetworkSpec, StageSpec, Transition } from "./spec.ts";

@@ -1,13 +1,13 @@
 import { elementCount, Graph, type Shape, type Tensor } from "../gpu/mod.ts";
 import { ModelError } from "./errors.ts";
 import { recordResidualNetwork } from "./networks/residual_network.ts";
-import { findNetwork } from "./networks/zoo.ts";
+import { findNetwork, type RunChoices } from "./networks/zoo.ts";
 import type { ModelSpec } from "./spec.ts";
 
 const MAX_IMAGE_SIDE = 4096;
 const MAX_CLASSES = 100_000;
 
-export interface NetworkOptions {
+export interface NetworkOptions extends RunChoices {
   readonly classes: number;
 }
 

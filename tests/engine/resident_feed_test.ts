@@ -92,7 +92,7 @@ async function compareFeeds(
       for await (const batch of resident.batches(epoch, ALL_BATCHES, never)) {
         const { count, pixels, labels, examples } = expected[index++];
         assertEquals(batch.count, count);
-        await runner.read(runner.submit(batch, { learningRate: 0, seed: 0, epoch }));
+        await runner.read(runner.submit(batch, { learningRate: 0, seed: 0, epoch, step: 0 }));
         const pixelBytes = count * imageBytes;
         assertEquals((await read(program.pixels)).subarray(0, pixelBytes), pixels.subarray(0, pixelBytes));
         assertEquals(words(await read(program.examples)).subarray(0, count), examples.subarray(0, count));
@@ -153,7 +153,7 @@ Deno.test("a step on resident images sends 24 bytes, in one submit", async () =>
   try {
     await feed.connect(runner);
     const [first, second] = await Array.fromAsync(feed.batches(0, ALL_BATCHES, never));
-    await runner.read(runner.submit(first, { learningRate: 0, seed: 0, epoch: 0 }));
+    await runner.read(runner.submit(first, { learningRate: 0, seed: 0, epoch: 0, step: 0 }));
     const { queue } = device.handle;
     const [writeBuffer, submit] = [queue.writeBuffer.bind(queue), queue.submit.bind(queue)];
     let [bytes, submits] = [0, 0];
@@ -165,7 +165,7 @@ Deno.test("a step on resident images sends 24 bytes, in one submit", async () =>
       submits++;
       submit(commands);
     };
-    await runner.read(runner.submit(second, { learningRate: 0, seed: 0, epoch: 0 }));
+    await runner.read(runner.submit(second, { learningRate: 0, seed: 0, epoch: 0, step: 0 }));
     assertEquals({ bytes, submits }, { bytes: 24, submits: 1 });
   } finally {
     feed.destroy();

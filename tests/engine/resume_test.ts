@@ -1,14 +1,24 @@
 /** A run stopped in every way and resumed is the run that was never stopped, bit for bit. */
 import { assert, assertEquals } from "@std/assert";
-import { type Engine, EngineError, startEngine, type TrainingEvent } from "../../src/engine/mod.ts";
+import {
+  type Engine,
+  EngineError,
+  startEngine,
+  type TrainingConfig,
+  type TrainingEvent,
+} from "../../src/engine/mod.ts";
 import { decodeCheckpoint } from "../../src/models/mod.ts";
 import { smallConfig, workerProcessId } from "../support/small_training.ts";
 
 const never = new AbortController().signal;
 const folder = "runs/stopped";
 
-/** Steps 4, 8, 12, 16 within epochs of 6 steps, and 6, 12, 18 after them. */
-const config = { ...smallConfig, checkpointEverySteps: 4 };
+/** Crops, mirrors and dropped blocks. Steps 4, 8, 12, 16 within epochs of 6 steps, and 6, 12, 18 after them. */
+const config: TrainingConfig = {
+  ...smallConfig,
+  checkpointEverySteps: 4,
+  stochastic: { depth: { survival: 0.5, rule: "zero_based", scaling: "training" } },
+};
 
 /** An event without what depends on the clock, on the run's folder, and on where it was paused (which files are kept). */
 function timeless(event: TrainingEvent): unknown {

@@ -19,7 +19,7 @@ import {
 } from "../../src/gpu/mod.ts";
 
 const batchSize = 4;
-const step = { learningRate: 0.01, seed: 1, epoch: 0 };
+const step = { learningRate: 0.01, seed: 1, epoch: 0, step: 0 };
 const data = { count: 24, pixels: new Uint8Array(24 * 192), labels: new Uint32Array(24) };
 
 Deno.test("Runner.submit() is one submit, waits for nothing and creates nothing", async () => {

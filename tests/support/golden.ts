@@ -74,6 +74,7 @@ export type GoldenName =
   | "operations"
   | "blocks"
   | "optimization"
+  | "stochastic"
   | (typeof networkNames)[number]
   | (typeof schemeNames)[number];
 

@@ -17,7 +17,7 @@ import { recordResidualNetwork, type ResidualNetwork, type Stem } from "../../sr
 import { forwardEuler } from "../../src/models/schemes/forward_euler.ts";
 import { linearMultistep } from "../../src/models/schemes/linear_multistep.ts";
 import { makeScheme } from "../../src/models/schemes/registry.ts";
-import type { SchemeName, Shortcut, Transition } from "../../src/models/mod.ts";
+import type { SchemeName, Shortcut, StochasticTraining, Transition } from "../../src/models/mod.ts";
 import { type Golden, type GoldenTensor, nchwToNhwc } from "./golden.ts";
 
 /** As tests/golden/networks.py describes a network. */
@@ -50,6 +50,8 @@ export interface TrainingOptions {
   readonly weightDecay: number;
   /** Default f32. */
   readonly precision?: Precision;
+  /** Default: none. */
+  readonly stochastic?: StochasticTraining;
 }
 
 export function shapeOf(golden: Golden): NetworkShape | SchemeShape {
@@ -128,12 +130,12 @@ export function trainingGraph(
   imageShape: readonly number[],
   options: TrainingOptions,
 ): TrainingGraph {
-  const { momentum, weightDecay, precision = "f32" } = options;
+  const { momentum, weightDecay, precision = "f32", stochastic } = options;
   const graph = new Graph({ training: true, precision });
   const images = graph.source("images", imageShape);
   const labels = graph.input("labels", imageShape[0] * 4);
   const step = graph.input("step", STEP_BYTES);
-  const logits = recordResidualNetwork(graph, networkOf(shape), images, shape.classes);
+  const logits = recordResidualNetwork(graph, { ...networkOf(shape), stochastic }, images, shape.classes);
   const { dLogits, results } = softmaxCrossEntropy(graph, logits, { labels });
   const scale = precision === "mixed" ? lossScale(graph) : undefined;
   const cotangent = scale ? scaleGradient(graph, dLogits, scale) : dLogits;

@@ -1,4 +1,4 @@
-import type { Graph, Tensor } from "../../gpu/mod.ts";
+import type { Draw, Graph, Tensor } from "../../gpu/mod.ts";
 
 /** A right-hand side f of u' = f(u). Calling it again uses the same weights again. */
 export type Term = (u: Tensor) => Tensor;
@@ -17,6 +17,8 @@ export interface ResidualBlock {
   /** Of f; f(u) has the output's shape. */
   readonly shape: TermShape;
   readonly f: Term;
+  /** What stochastic depth multiplies the step's increment by, which is left out where it is 0. */
+  readonly draw?: Draw;
   /** P: brings u to the output's shape; absent where the shape does not change. */
   readonly project?: (u: Tensor) => Tensor;
   /** Q: the same for the step's history, with weights of its own, where a scheme asks for it. */

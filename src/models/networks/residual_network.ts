@@ -10,6 +10,8 @@ import {
 } from "../../gpu/mod.ts";
 import type { Activation, BlockFactory } from "../blocks/block.ts";
 import type { Scheme } from "../schemes/scheme.ts";
+import type { StochasticTraining } from "../stochastic/choices.ts";
+import { recordDepthDraw } from "../stochastic/depth.ts";
 
 export interface Stage {
   readonly blocks: number;
@@ -36,6 +38,8 @@ export interface ResidualNetwork {
   readonly activation: Activation;
   readonly stages: readonly Stage[];
   readonly scheme: Scheme;
+  /** Default: none. */
+  readonly stochastic?: StochasticTraining;
 }
 
 /** Records the network on images of [N, H, W, C]; returns logits of [N, classes]. */
@@ -45,7 +49,9 @@ export function recordResidualNetwork(
   images: Tensor,
   classes: number,
 ): Tensor {
-  const { scheme, activation, stages } = network;
+  const { scheme, activation, stages, stochastic: { depth } = {} } = network;
+  const blocks = stages.reduce((sum, stage) => sum + stage.blocks, 0);
+  let index = 0;
   let state = scheme.init(recordStem(graph, network, images));
   let inputChannels = network.stem.channels;
   stages.forEach((stage, s) => {
@@ -53,9 +59,11 @@ export function recordResidualNetwork(
       const { outputChannels } = stage;
       const name = `stage${s + 1}.block${b}`;
       const block = stage.block(graph, { name, inputChannels, outputChannels, stride: b === 0 ? stage.stride : 1 });
-      state = scheme.step(graph, block, state);
+      const draw = depth && recordDepthDraw(graph, depth, { name, index, blocks });
+      state = scheme.step(graph, { ...block, draw }, state);
       if (activation === "post") state = { ...state, u: relu(graph, `${name}.relu`, state.u) };
       inputChannels = outputChannels;
+      index++;
     }
   });
   const solution = scheme.solution?.(graph, state) ?? state.u;

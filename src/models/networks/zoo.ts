@@ -3,6 +3,7 @@ import { ModelError } from "../errors.ts";
 import { MAX_FRACTAL_COLUMNS } from "../schemes/fractal.ts";
 import { makeScheme, type SchemeName } from "../schemes/registry.ts";
 import type { ModelSpec, NetworkSpec } from "../spec.ts";
+import { requireStochastic, type StochasticTraining } from "../stochastic/choices.ts";
 import { customLayout } from "./custom.ts";
 import { familyPrefix, type NamedNetwork, networkNamed } from "./families.ts";
 import type { ResidualNetwork } from "./residual_network.ts";
@@ -14,6 +15,11 @@ export interface ModelFamily {
   readonly description: string;
   readonly scheme: string;
   readonly examples: readonly string[];
+}
+
+/** What a run chooses of a network, besides its spec. */
+export interface RunChoices {
+  readonly stochastic?: StochasticTraining;
 }
 
 const FAMILIES: readonly ModelFamily[] = [
@@ -82,7 +88,7 @@ export function modelFamilies(): readonly ModelFamily[] {
  * Finds a network by its name.
  * @throws {ModelError} for an unknown name or a choice that the network does not have.
  */
-export function findNetwork(spec: ModelSpec): ResidualNetwork {
+export function findNetwork(spec: ModelSpec, choices: RunChoices = {}): ResidualNetwork {
   const named = spec.network ? described(spec.name, spec.network) : networkNamed(spec.name);
   if (!named) {
     throw new ModelError(`Cannot find model "${spec.name}": there are ${FAMILIES.map((f) => f.pattern).join(", ")}`);
@@ -100,8 +106,10 @@ export function findNetwork(spec: ModelSpec): ResidualNetwork {
     perChannelCoefficients: spec.perChannelCoefficients ?? false,
     columns: spec.columns ?? 2,
   });
+  const { stochastic } = choices;
+  if (stochastic) requireStochastic(spec.name, scheme, stochastic);
   const style = { activation, shortcut: spec.shortcut ?? named.shortcut(activation) };
-  return { stem: named.layout.stem, activation, scheme, stages: named.layout.stages(style) };
+  return { stem: named.layout.stem, activation, scheme, stochastic, stages: named.layout.stages(style) };
 }
 
 /** A network outside the zoo, with the choices of `resnet-N` where it makes none. */

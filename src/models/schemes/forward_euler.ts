@@ -1,4 +1,4 @@
-import { type Graph, residualAdd, type Tensor } from "../../gpu/mod.ts";
+import { combine, type Graph, type Tensor } from "../../gpu/mod.ts";
 import type { ResidualBlock } from "../blocks/block.ts";
 import type { Scheme } from "./scheme.ts";
 
@@ -10,6 +10,7 @@ import type { Scheme } from "./scheme.ts";
  */
 export const forwardEuler: Scheme = {
   name: "forward Euler",
+  hasIncrement: true,
   init: (u0) => ({ u: u0, history: [] }),
   step: (graph, block, { u }) => ({ u: eulerStep(graph, block, u).u, history: [] }),
 };
@@ -17,5 +18,6 @@ export const forwardEuler: Scheme = {
 /** One step of forward Euler, and P(u): what stands for u in the history of the next step. */
 export function eulerStep(graph: Graph, block: ResidualBlock, u: Tensor): { u: Tensor; projected: Tensor } {
   const projected = block.project?.(u) ?? u;
-  return { u: residualAdd(graph, `${block.name}.u`, projected, block.f(u)), projected };
+  const f = graph.gated(block.draw, () => block.f(u));
+  return { u: combine(graph, `${block.name}.u`, [[1, projected], [1, f, block.draw]]), projected };
 }

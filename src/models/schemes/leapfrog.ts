@@ -12,17 +12,19 @@ import type { Scheme } from "./scheme.ts";
  */
 export const leapfrog: Scheme = {
   name: "leapfrog",
+  hasIncrement: true,
   init: (u0) => ({ u: u0, history: [] }),
   step(graph, block, { u, history: [previous] }) {
     if (block.project) {
       const { u: next, projected } = eulerStep(graph, block, u);
       return { u: next, history: [projected] };
     }
-    const f = block.f(u);
+    const { draw } = block;
+    const f = graph.gated(draw, () => block.f(u));
     const name = `${block.name}.u`;
     const next = previous
-      ? combine(graph, name, [[2, u], [-1, previous], [1, f]])
-      : combine(graph, name, [[1, u], [0.5, f]]);
+      ? combine(graph, name, [[2, u], [-1, previous], [1, f, draw]])
+      : combine(graph, name, [[1, u], [0.5, f, draw]]);
     return { u: next, history: [u] };
   },
 };

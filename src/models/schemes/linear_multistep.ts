@@ -24,6 +24,7 @@ export interface LinearMultistepOptions {
 export function linearMultistep({ transition, perChannel = false }: LinearMultistepOptions): Scheme {
   return {
     name: "linear multi-step",
+    hasIncrement: true,
     init: (u0) => ({ u: u0, history: [] }),
     step(graph, block, { u, history: [previous] }) {
       if (!previous || (block.project && transition === "plain")) {
@@ -31,13 +32,14 @@ export function linearMultistep({ transition, perChannel = false }: LinearMultis
         return { u: next, history: [projected] };
       }
       const current = block.project?.(u) ?? u;
-      const f = block.f(u);
+      const f = graph.gated(block.draw, () => block.f(u));
       const projected = block.projectHistory?.(previous) ?? previous;
       const k = graph.parameter(`${block.name}.k`, [perChannel ? block.shape.outputChannels : 1], {
         initializer: { kind: "uniform", low: -0.1, high: 0 },
         role: "coefficient",
       });
-      return { u: lmStep(graph, `${block.name}.u`, { u: current, previous: projected, f, k }), history: [current] };
+      const terms = { u: current, previous: projected, f, k, draw: block.draw };
+      return { u: lmStep(graph, `${block.name}.u`, terms), history: [current] };
     },
   };
 }

@@ -11,12 +11,14 @@ import type { Scheme } from "./scheme.ts";
  */
 export const midpoint: Scheme = {
   name: "midpoint",
+  hasIncrement: true,
   init: (u0) => ({ u: u0, history: [] }),
   step(graph, block, { u, history: [previous] }) {
     if (!previous || block.project) {
       const { u: next, projected } = eulerStep(graph, block, u);
       return { u: next, history: [projected] };
     }
-    return { u: combine(graph, `${block.name}.u`, [[1, previous], [2, block.f(u)]]), history: [u] };
+    const f = graph.gated(block.draw, () => block.f(u));
+    return { u: combine(graph, `${block.name}.u`, [[1, previous], [2, f, block.draw]]), history: [u] };
   },
 };

@@ -14,14 +14,16 @@ const GAMMA = 0.9;
  */
 export const momentum: Scheme = {
   name: "momentum",
+  hasIncrement: true,
   init: (u0) => ({ u: u0, history: [] }),
   step(graph, block, { u, history: [previous] }) {
     const current = block.project?.(u) ?? u;
-    const f = block.f(u);
+    const { draw } = block;
+    const f = graph.gated(draw, () => block.f(u));
     const name = `${block.name}.u`;
     const next = previous && !block.project
-      ? combine(graph, name, [[1 + GAMMA, current], [-GAMMA, previous], [1 - GAMMA, f]])
-      : combine(graph, name, [[1, current], [1 - GAMMA, f]]);
+      ? combine(graph, name, [[1 + GAMMA, current], [-GAMMA, previous], [1 - GAMMA, f, draw]])
+      : combine(graph, name, [[1, current], [1 - GAMMA, f, draw]]);
     return { u: next, history: [current] };
   },
 };

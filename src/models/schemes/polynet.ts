@@ -38,11 +38,13 @@ export const twoWay: Scheme = polynet("2-way", (block, u) => [block.f(u), block.
 function polynet(name: string, increments: (block: ResidualBlock, u: Tensor) => Tensor[]): Scheme {
   return {
     name,
+    hasIncrement: true,
     init: (u0) => ({ u: u0, history: [] }),
     step(graph, block, { u }) {
       if (block.project) return { u: eulerStep(graph, block, u).u, history: [] };
-      const terms = [u, ...increments(block, u)].map((tensor) => [1, tensor] as const);
-      return { u: combine(graph, `${block.name}.u`, terms), history: [] };
+      const { draw } = block;
+      const terms = graph.gated(draw, () => increments(block, u)).map((tensor) => [1, tensor, draw] as const);
+      return { u: combine(graph, `${block.name}.u`, [[1, u], ...terms]), history: [] };
     },
   };
 }

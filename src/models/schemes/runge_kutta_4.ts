@@ -1,4 +1,5 @@
-import { combine } from "../../gpu/mod.ts";
+import { combine, type Graph, type Tensor } from "../../gpu/mod.ts";
+import type { ResidualBlock } from "../blocks/block.ts";
 import { eulerStep } from "./forward_euler.ts";
 import type { Scheme } from "./scheme.ts";
 
@@ -13,15 +14,28 @@ import type { Scheme } from "./scheme.ts";
  */
 export const rungeKutta4: Scheme = {
   name: "Runge-Kutta 4",
+  hasIncrement: true,
   init: (u0) => ({ u: u0, history: [] }),
   step(graph, block, { u }) {
     if (block.project) return { u: eulerStep(graph, block, u).u, history: [] };
-    const { name, f } = block;
-    const f1 = f(u);
-    const f2 = f(combine(graph, `${name}.u2`, [[1, u], [1 / 2, f1]]));
-    const f3 = f(combine(graph, `${name}.u3`, [[1, u], [1 / 2, f2]]));
-    const f4 = f(combine(graph, `${name}.u4`, [[1, u], [1, f3]]));
-    const next = combine(graph, `${name}.u`, [[1, u], [1 / 6, f1], [1 / 3, f2], [1 / 3, f3], [1 / 6, f4]]);
+    const { name, draw } = block;
+    const [f1, f2, f3, f4] = graph.gated(draw, () => slopes(graph, block, u));
+    const next = combine(graph, `${name}.u`, [
+      [1, u],
+      [1 / 6, f1, draw],
+      [1 / 3, f2, draw],
+      [1 / 3, f3, draw],
+      [1 / 6, f4, draw],
+    ]);
     return { u: next, history: [] };
   },
 };
+
+/** f_1 to f_4. */
+function slopes(graph: Graph, { name, f }: ResidualBlock, u: Tensor): [Tensor, Tensor, Tensor, Tensor] {
+  const f1 = f(u);
+  const f2 = f(combine(graph, `${name}.u2`, [[1, u], [1 / 2, f1]]));
+  const f3 = f(combine(graph, `${name}.u3`, [[1, u], [1 / 2, f2]]));
+  const f4 = f(combine(graph, `${name}.u4`, [[1, u], [1, f3]]));
+  return [f1, f2, f3, f4];
+}

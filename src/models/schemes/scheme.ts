@@ -16,6 +16,11 @@ export interface SchemeState {
 export interface Scheme {
   /** "forward Euler", "linear multi-step" */
   readonly name: string;
+  /**
+   * Whether a step is terms that are linear in u and its history, and one increment of f; it records the increment under
+   * the block's draw and multiplies it by that, so stochastic depth can drop it.
+   */
+  readonly hasIncrement?: boolean;
   init(u0: Tensor): SchemeState;
   step(graph: Graph, block: ResidualBlock, state: SchemeState): SchemeState;
   /** What the network goes on with after the last step, where it is not the state's u. */
