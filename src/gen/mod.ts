@@ -7,5 +7,6 @@ export * from "./multistep/v1/dataset_pb.ts";
 export * from "./multistep/v1/inference_service_pb.ts";
 export * from "./multistep/v1/model_pb.ts";
 export * from "./multistep/v1/run_pb.ts";
+export * from "./multistep/v1/stochastic_pb.ts";
 export * from "./multistep/v1/training_config_pb.ts";
 export * from "./multistep/v1/training_service_pb.ts";

@@ -8,6 +8,7 @@ import { startRun } from "../follow_run.ts";
 import { modelOptions, modelSpec } from "../model_options.ts";
 import { optimizationOptions, optimizerConfig, scheduleConfig } from "../optimization_options.ts";
 import { flag, optional, type OptionValues, required } from "../options.ts";
+import { stochasticConfig, stochasticOptions } from "../stochastic_options.ts";
 import { runSummaryJson, runSummaryLine } from "../run_view.ts";
 import { showRun } from "../show_run.ts";
 import { bigInteger, decimal, integer, text, trueOrFalse } from "../values.ts";
@@ -25,6 +26,7 @@ const options = {
   "crop-padding": optional(integer("N"), "Pixels of padding before the random crop (default: the data set's)"),
   "horizontal-flip": optional(trueOrFalse(), "Mirror half of the images (default: the data set's)"),
   ...modelOptions,
+  ...stochasticOptions,
   precision: optional(enumChoice(PrecisionSchema), "Of the arithmetic (default: f32)"),
   "data-path": optional(
     enumChoice(DataPathSchema),
@@ -75,6 +77,7 @@ function trainingConfig(values: OptionValues<typeof options>): MessageInitShape<
     checkpointEverySteps: values["checkpoint-every-steps"],
     checkpointsKept: values["keep-checkpoints"],
     maxRetries: values["max-retries"],
+    stochastic: stochasticConfig(values),
   };
 }
 

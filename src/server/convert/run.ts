@@ -8,6 +8,7 @@ import type { FeedItem } from "../runs/run_feed.ts";
 import type { RunState } from "../runs/state.ts";
 import { toModelSpec } from "./model_spec.ts";
 import { toOptimizerConfig, toScheduleConfig } from "./optimization.ts";
+import { toStochasticConfig } from "./stochastic.ts";
 
 const states: Readonly<Record<RunState, proto.RunState>> = {
   QUEUED: proto.RunState.QUEUED,
@@ -115,6 +116,7 @@ export function toTrainingConfig(config: TrainingConfig): MessageInitShape<typeo
     checkpointsKept,
     maxRetries,
     dataPath: dataPaths[config.dataPath ?? "auto"],
+    stochastic: config.stochastic && toStochasticConfig(config.stochastic),
   };
 }
 

@@ -36,6 +36,12 @@ export function checkFraction(field: string, value: number): number {
   throw new InvalidFieldError(field, value, "from 0 to below 1");
 }
 
+/** 0 < value <= 1. */
+export function checkProbability(field: string, value: number): number {
+  if (value > 0 && value <= 1) return value;
+  throw new InvalidFieldError(field, value, "above 0 and at most 1");
+}
+
 const nameForm = /^[a-z0-9][a-z0-9-]{0,63}$/;
 
 /** The name of a model or a data set. */
@@ -63,6 +69,22 @@ export function checkText(field: string, value: string, { min, max }: Range): st
 export function checkEnum<T>(field: string, value: number, table: Readonly<Record<number, T>>, names: string): T {
   if (value in table) return table[value];
   throw new InvalidFieldError(field, value, names);
+}
+
+/**
+ * The word for an enum's number; undefined where it was left out. The enum has the field's name, so that the message can
+ * name its values: PRECISION_F32 is the `f32` of `precision`.
+ */
+export function checkChoice<T extends string>(
+  field: string,
+  value: number,
+  numbers: Readonly<Record<T, number>>,
+): T | undefined {
+  const words = Object.keys(numbers) as T[];
+  const prefix = field.slice(field.lastIndexOf(".") + 1);
+  const allowed = words.map((word) => `${prefix}_${word}`.toUpperCase() + ` (${numbers[word]})`);
+  const table = Object.fromEntries(words.map((word) => [numbers[word], word]));
+  return checkEnum<T | undefined>(field, value, { ...table, 0: undefined }, [...allowed, "or left out"].join(", "));
 }
 
 /** A message or a choice that has to be there. */

@@ -4,7 +4,7 @@ import * as proto from "../../gen/mod.ts";
 import type { ModelSpec, NetworkSpec } from "../../models/mod.ts";
 import { activations, blocks, schemes, shortcuts, stems, transitions } from "../convert/model_spec.ts";
 import { InvalidFieldError } from "../errors.ts";
-import { checkEnum, checkInteger, checkName, checkPresent } from "./fields.ts";
+import { checkChoice, checkInteger, checkName, checkPresent } from "./fields.ts";
 
 /** @throws {InvalidFieldError} */
 export function checkModelSpec(field: string, message: proto.ModelSpec | undefined): ModelSpec {
@@ -39,19 +39,6 @@ function checkNetworkSpec(field: string, { stem, stemChannels, stages }: proto.N
       groups: groups || 1,
     })),
   };
-}
-
-/** The word for an enum's number; undefined where it was left out. */
-function checkChoice<T extends string>(
-  field: string,
-  value: number,
-  numbers: Readonly<Record<T, number>>,
-): T | undefined {
-  const words = Object.keys(numbers) as T[];
-  const prefix = field.slice(field.lastIndexOf(".") + 1);
-  const allowed = words.map((word) => `${prefix}_${word}`.toUpperCase() + ` (${numbers[word]})`);
-  const table = Object.fromEntries(words.map((word) => [numbers[word], word]));
-  return checkEnum<T | undefined>(field, value, { ...table, 0: undefined }, [...allowed, "or left out"].join(", "));
 }
 
 type SizeFields = Pick<proto.ImageShape, "height" | "width" | "channels">;

@@ -5,6 +5,7 @@ import { InvalidFieldError } from "../errors.ts";
 import { checkEnum, checkFraction, checkInteger, checkName, checkPresent } from "./fields.ts";
 import { checkModelSpec } from "./model_spec.ts";
 import { checkOptimizer, checkSchedule } from "./optimization.ts";
+import { checkStochastic } from "./stochastic.ts";
 
 /** What a data set proposes for the augmentation of its images. */
 export interface AugmentationDefaults {
@@ -41,6 +42,7 @@ export function checkTrainingConfig(message: proto.TrainingConfig | undefined): 
   const config = checkPresent("config", message, "set");
   const { epochs = 1, batchSize = 64, evaluateEveryEpochs = 1, labelSmoothing = 0 } = config;
   const { checkpointEverySteps = 1000, checkpointsKept = 2, maxRetries = 2 } = config;
+  const stochastic = checkStochastic("config.stochastic", config.stochastic);
   return {
     model: checkModelSpec("config.model", config.model),
     dataset: checkName("config.dataset", config.dataset),
@@ -62,6 +64,7 @@ export function checkTrainingConfig(message: proto.TrainingConfig | undefined): 
     checkpointsKept: checkInteger("config.checkpoints_kept", checkpointsKept, { min: 1, max: 1000 }),
     maxRetries: checkInteger("config.max_retries", maxRetries, { min: 0, max: 100 }),
     dataPath: checkEnum("config.data_path", config.dataPath, dataPaths, allowedDataPaths),
+    ...(stochastic && { stochastic }),
   };
 }
 

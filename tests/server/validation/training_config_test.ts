@@ -3,6 +3,8 @@ import { assertEquals, assertThrows } from "@std/assert";
 import {
   Activation,
   DataPath,
+  DepthRule,
+  DropScaling,
   Precision,
   ScheduleKind,
   Scheme,
@@ -86,6 +88,7 @@ Deno.test("checkTrainingConfig() keeps what was set, zeros included", () => {
     schedule: { milestones: [0, 80, 120], factor: 0.5, warmupEpochs: 0.5, warmupStartFactor: 1 },
     labelSmoothing: 0.1,
     augmentation: { cropPadding: 0, horizontalFlip: false },
+    stochastic: { depth: { survival: 0.8, depthRule: DepthRule.ONE_BASED, dropScaling: DropScaling.TEST } },
     precision: Precision.F32,
     evaluateEveryEpochs: 0,
     checkpointEverySteps: 0,
@@ -133,6 +136,7 @@ Deno.test("checkTrainingConfig() keeps what was set, zeros included", () => {
     checkpointsKept: 1,
     maxRetries: 0,
     dataPath: "resident",
+    stochastic: { depth: { survival: 0.8, rule: "one_based", scaling: "test" } },
   });
 });
 
