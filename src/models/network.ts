@@ -16,7 +16,7 @@ export interface NetworkOptions extends RunChoices {
  * @throws {ModelError} for an unknown name, choices that it does not have.
  */
 export function buildNetwork(graph: Graph, spec: ModelSpec, images: Tensor, options: NetworkOptions): Tensor {
-  return recordResidualNetwork(graph, findNetwork(spec), images, options.classes);
+  return recordResidualNetwork(graph, findNetwork(spec, options), images, options.classes);
 }
 
 export interface InputShape {
