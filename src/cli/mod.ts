@@ -12,6 +12,7 @@ import { doctorCommand } from "./commands/doctor.ts";
 import { evaluateCommand } from "./commands/evaluate.ts";
 import { inferCommand } from "./commands/infer.ts";
 import { modelsCommand } from "./commands/models.ts";
+import { recipesCommand } from "./commands/recipes.ts";
 import { runsCommand } from "./commands/runs.ts";
 import { serveCommand } from "./commands/serve.ts";
 import { tokenCommand } from "./commands/token.ts";
@@ -46,6 +47,7 @@ const commands: readonly Command[] = [
   evaluateCommand,
   inferCommand,
   modelsCommand,
+  recipesCommand,
   datasetsCommand,
   doctorCommand,
   benchCommand,

@@ -7,6 +7,8 @@ import type { OptimizationChoices } from "./optimization.ts";
 
 /** A training configuration with every default filled in; the field names are those of the checkpoint. */
 export interface TrainingConfig extends OptimizationChoices {
+  /** Whose defaults it took; says nothing more than the fields do. */
+  readonly recipe?: string;
   readonly model: ModelSpec;
   readonly dataset: string;
   readonly epochs: number;

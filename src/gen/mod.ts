@@ -6,6 +6,7 @@ export * from "./multistep/v1/catalog_service_pb.ts";
 export * from "./multistep/v1/dataset_pb.ts";
 export * from "./multistep/v1/inference_service_pb.ts";
 export * from "./multistep/v1/model_pb.ts";
+export * from "./multistep/v1/recipe_pb.ts";
 export * from "./multistep/v1/run_pb.ts";
 export * from "./multistep/v1/stochastic_pb.ts";
 export * from "./multistep/v1/training_config_pb.ts";

@@ -100,12 +100,46 @@ Deno.test("train sends what its options say, and leaves out what they don't", as
       labelSmoothing: 0.1,
       augmentation: { $typeName: "multistep.v1.AugmentationConfig", cropPadding: 4, horizontalFlip: true },
       precision: Precision.F32,
+      recipe: "",
       evaluateEveryEpochs: 0,
       checkpointEverySteps: 0,
       checkpointsKept: 5,
       maxRetries: 1,
       dataPath: DataPath.RESIDENT,
     });
+  });
+});
+
+Deno.test("train --recipe leaves to the server what it does not say itself", async () => {
+  await withServer({}, async (run, server) => {
+    assertEquals((await run("train --recipe lm-cifar10 --epochs 3")).code, 0);
+    const { recipe, model, dataset, epochs, optimizer, schedule } = server.lastConfig();
+    assertEquals([recipe, model?.name, dataset, epochs], ["lm-cifar10", "", "", 3]);
+    assertEquals([optimizer?.learningRate, schedule?.kind, schedule?.milestones], [undefined, 0, []]);
+    assertEquals((await run("train --recipe lm-cifar10 --model lm-resnet-56 --dataset mnist")).code, 0);
+    assertEquals([server.lastConfig().model?.name, server.lastConfig().dataset], ["lm-resnet-56", "mnist"]);
+    for (const [options, missing] of [["--dataset mnist", "model"], ["--model resnet-20", "dataset"]]) {
+      const outcome = await run(`train ${options}`);
+      assertEquals(outcome.code, 2);
+      assertStringIncludes(outcome.stderr, `Option --${missing} NAME is missing, or a --recipe NAME that has one`);
+    }
+  });
+});
+
+Deno.test("recipes lists them, and shows one as JSON", async () => {
+  await withServer({}, async (run) => {
+    const table = await run("recipes");
+    assertMatch(table.stdout, /^lm-cifar10 +lm-resnet-20 +cifar10 +LM-ResNets on CIFAR-10 +The authors' code \[c\]$/m);
+    const [line] = jsonLines(await run("recipes --json"));
+    assertEquals([line.name, line.source], ["lm-cifar10", "The authors' code [c]"]);
+    const shown = JSON.parse((await run("recipes lm-cifar10")).stdout);
+    assertEquals([shown.config.model.name, shown.config.epochs], ["lm-resnet-20", 160]);
+    assertEquals(jsonLines(await run("recipes lm-cifar10 --json")), [shown]);
+    const unknown = await run("recipes lm-cifar");
+    assertEquals([unknown.code, unknown.stderr], [
+      1,
+      'multistep: There is no recipe "lm-cifar": there are lm-cifar10\n',
+    ]);
   });
 });
 

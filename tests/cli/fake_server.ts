@@ -182,6 +182,14 @@ export async function startFakeServer(overrides: Overrides = {}): Promise<FakeSe
         examples: ["lm-resnet-20"],
       }],
     }),
+    listRecipes: () => ({
+      recipes: [{
+        name: "lm-cifar10",
+        description: "LM-ResNets on CIFAR-10",
+        source: "The authors' code [c]",
+        config: { model: { name: "lm-resnet-20" }, dataset: "cifar10", epochs: 160 },
+      }],
+    }),
     describeModel({ model, input = create(ImageShapeSchema, { height: 32, width: 32, channels: 3 }), ...request }) {
       const { classes = 10, batchSize } = request;
       if (model?.name !== "lm-resnet-20") {

@@ -13,6 +13,7 @@ const commands = [
   ["infer"],
   ["models", "list"],
   ["models", "describe"],
+  ["recipes"],
   ["datasets", "list"],
   ["datasets", "describe"],
   ["datasets", "import"],

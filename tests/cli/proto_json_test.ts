@@ -37,7 +37,13 @@ Deno.test("messageToJson() writes states without their prefix, times, and option
   });
   const json = messageToJson(RunSchema, run);
   assertEquals([json.state, json.create_time], ["RUNNING", "2026-01-02T03:04:05.678Z"]);
-  assertEquals(json.config, { dataset: "mnist", seed: 0, precision: "UNSPECIFIED" });
+  assertEquals(json.config, {
+    dataset: "mnist",
+    seed: 0,
+    precision: "UNSPECIFIED",
+    data_path: "UNSPECIFIED",
+    recipe: "",
+  });
   assertEquals("end_time" in json, false);
   assertEquals(json.progress, { step: 0, total_steps: 0, epoch: 0, total_epochs: 0, images_per_second: 0 });
 });

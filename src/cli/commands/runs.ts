@@ -117,6 +117,7 @@ function runFields(run: Run): [string, string][] {
 
 function configFields(config: TrainingConfig): [string, string][] {
   return [
+    ...(config.recipe === "" ? [] : [["recipe", config.recipe] as [string, string]]),
     ["model", config.model?.name ?? ""],
     ["dataset", config.dataset],
     ["epochs", String(config.epochs ?? "")],

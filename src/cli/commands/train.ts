@@ -3,19 +3,24 @@ import type { MessageInitShape } from "@bufbuild/protobuf";
 import { DataPathSchema, PrecisionSchema, type TrainingConfigSchema } from "../../gen/mod.ts";
 import { type ClientSession, defineClientCommand } from "../command.ts";
 import { enumChoice } from "../enum_choice.ts";
-import { CommandError } from "../errors.ts";
+import { CommandError, UsageError } from "../errors.ts";
 import { startRun } from "../follow_run.ts";
 import { modelOptions, modelSpec } from "../model_options.ts";
 import { optimizationOptions, optimizerConfig, scheduleConfig } from "../optimization_options.ts";
-import { flag, optional, type OptionValues, required } from "../options.ts";
 import { stochasticConfig, stochasticOptions } from "../stochastic_options.ts";
+import { flag, optional, type OptionValues } from "../options.ts";
 import { runSummaryJson, runSummaryLine } from "../run_view.ts";
 import { showRun } from "../show_run.ts";
 import { bigInteger, decimal, integer, text, trueOrFalse } from "../values.ts";
 
 const options = {
-  model: required(text("NAME"), 'The network: "./multistep models list" names the families'),
-  dataset: required(text("NAME"), 'The data set: "./multistep datasets list" names them'),
+  recipe: optional(
+    text("NAME"),
+    'Defaults for this run, in place of those below: "./multistep recipes" names them; with --epochs, milestones and ' +
+      "warm-up that are not given are stretched in proportion",
+  ),
+  model: optional(text("NAME"), 'The network: "./multistep models list" names the families (default: the recipe\'s)'),
+  dataset: optional(text("NAME"), 'The data set: "./multistep datasets list" names them (default: the recipe\'s)'),
   epochs: optional(integer("N", { minimum: 1 }), "Passes over the training images (default: 1)"),
   "batch-size": optional(integer("N", { minimum: 1 }), "Images a step (default: 64)"),
   ...optimizationOptions,
@@ -50,17 +55,22 @@ export const trainCommand = defineClientCommand({
   summary: "Trains a network on a data set; the run goes on when this command is interrupted",
   options,
   run({ values }, session) {
+    for (const name of ["model", "dataset"] as const) {
+      if (values[name] ?? values.recipe) continue;
+      throw new UsageError(`Option --${name} NAME is missing, or a --recipe NAME that has one`);
+    }
     const config = trainingConfig(values);
     if (values.detach) return startDetached(config, session);
     return showRun(session, (follow) => startRun(session.connection, config, follow), {
-      totalEpochs: values.epochs ?? 1,
+      totalEpochs: values.epochs ?? (values.recipe === undefined ? 1 : undefined),
     });
   },
 });
 
 function trainingConfig(values: OptionValues<typeof options>): MessageInitShape<typeof TrainingConfigSchema> {
   return {
-    model: modelSpec(values.model, values),
+    recipe: values.recipe,
+    model: modelSpec(values.model ?? "", values),
     dataset: values.dataset,
     epochs: values.epochs,
     batchSize: values["batch-size"],

@@ -99,6 +99,7 @@ export function toTrainingConfig(config: TrainingConfig): MessageInitShape<typeo
   const { checkpointEverySteps, checkpointsKept, maxRetries } = config;
   const { cropPadding, horizontalFlip } = config;
   return {
+    recipe: config.recipe,
     model: toModelSpec(config.model),
     dataset,
     epochs,

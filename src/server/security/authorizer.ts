@@ -28,6 +28,7 @@ const readingMethods: ReadonlySet<DescMethod> = new Set<DescMethod>([
   InferenceService.method.evaluate,
   CatalogService.method.listModels,
   CatalogService.method.describeModel,
+  CatalogService.method.listRecipes,
   CatalogService.method.listDatasets,
   CatalogService.method.getServerInfo,
   reflectionV1.ServerReflection.method.serverReflectionInfo,

@@ -14,6 +14,7 @@ import {
 import { runName } from "../convert/run.ts";
 import { importEvents } from "../import_events.ts";
 import { PlanningTurns } from "../planning_turns.ts";
+import { recipes } from "../recipes/table.ts";
 import type { TrainingRuns } from "../runs/training_runs.ts";
 import { throttle } from "../throttle.ts";
 import { checkDescribeModel, checkImportDataset } from "../validation/catalog.ts";
@@ -52,6 +53,10 @@ export function createCatalogService(parts: CatalogServiceParts): ServiceImpl<ty
       const size = { height, width, channels, classes, batchSize, precision, images: dataset?.images };
       const memory = await planning.take(() => engine.memory({ model, ...size }), signal);
       return { model: description, trainingMemory: toTrainingMemory(memory) };
+    },
+
+    listRecipes() {
+      return { recipes: [...recipes] };
     },
 
     async listDatasets() {

@@ -2,6 +2,7 @@
 import type { TrainingConfig } from "../../engine/mod.ts";
 import * as proto from "../../gen/mod.ts";
 import { InvalidFieldError } from "../errors.ts";
+import { resolveRecipe } from "../recipes/resolve.ts";
 import { checkEnum, checkFraction, checkInteger, checkName, checkPresent } from "./fields.ts";
 import { checkModelSpec } from "./model_spec.ts";
 import { checkOptimizer, checkSchedule } from "./optimization.ts";
@@ -39,11 +40,12 @@ const allowedDataPaths = "DATA_PATH_AUTO (1), DATA_PATH_RESIDENT (2), DATA_PATH_
 
 /** @throws {InvalidFieldError} for the first field that is not allowed. */
 export function checkTrainingConfig(message: proto.TrainingConfig | undefined): CheckedConfig {
-  const config = checkPresent("config", message, "set");
+  const config = resolveRecipe(checkPresent("config", message, "set"));
   const { epochs = 1, batchSize = 64, evaluateEveryEpochs = 1, labelSmoothing = 0 } = config;
   const { checkpointEverySteps = 1000, checkpointsKept = 2, maxRetries = 2 } = config;
   const stochastic = checkStochastic("config.stochastic", config.stochastic);
   return {
+    ...(config.recipe && { recipe: config.recipe }),
     model: checkModelSpec("config.model", config.model),
     dataset: checkName("config.dataset", config.dataset),
     epochs: checkInteger("config.epochs", epochs, { min: 1, max: mostEpochs }),

@@ -8,6 +8,8 @@ import type { Dataset } from "./dataset_pb.ts";
 import { file_multistep_v1_dataset } from "./dataset_pb.ts";
 import type { ImageShape, ModelDescription, ModelFamily, ModelSpec } from "./model_pb.ts";
 import { file_multistep_v1_model } from "./model_pb.ts";
+import type { Recipe } from "./recipe_pb.ts";
+import { file_multistep_v1_recipe } from "./recipe_pb.ts";
 import type { Precision } from "./training_config_pb.ts";
 import { file_multistep_v1_training_config } from "./training_config_pb.ts";
 import type { Message } from "@bufbuild/protobuf";
@@ -16,7 +18,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file multistep/v1/catalog_service.proto.
  */
 export const file_multistep_v1_catalog_service: GenFile = /*@__PURE__*/
-  fileDesc("CiJtdWx0aXN0ZXAvdjEvY2F0YWxvZ19zZXJ2aWNlLnByb3RvEgxtdWx0aXN0ZXAudjEiEwoRTGlzdE1vZGVsc1JlcXVlc3QiQQoSTGlzdE1vZGVsc1Jlc3BvbnNlEisKCGZhbWlsaWVzGAEgAygLMhkubXVsdGlzdGVwLnYxLk1vZGVsRmFtaWx5Iu4BChREZXNjcmliZU1vZGVsUmVxdWVzdBImCgVtb2RlbBgBIAEoCzIXLm11bHRpc3RlcC52MS5Nb2RlbFNwZWMSJwoFaW5wdXQYAiABKAsyGC5tdWx0aXN0ZXAudjEuSW1hZ2VTaGFwZRIUCgdjbGFzc2VzGAMgASgNSACIAQESDwoHZGF0YXNldBgEIAEoCRIXCgpiYXRjaF9zaXplGAUgASgNSAGIAQESKgoJcHJlY2lzaW9uGAYgASgOMhcubXVsdGlzdGVwLnYxLlByZWNpc2lvbkIKCghfY2xhc3Nlc0INCgtfYmF0Y2hfc2l6ZSJ9ChVEZXNjcmliZU1vZGVsUmVzcG9uc2USLQoFbW9kZWwYASABKAsyHi5tdWx0aXN0ZXAudjEuTW9kZWxEZXNjcmlwdGlvbhI1Cg90cmFpbmluZ19tZW1vcnkYAiABKAsyHC5tdWx0aXN0ZXAudjEuVHJhaW5pbmdNZW1vcnkihgEKDlRyYWluaW5nTWVtb3J5EhMKC3RvdGFsX2J5dGVzGAEgASgEEhcKD3BhcmFtZXRlcl9ieXRlcxgCIAEoBBIYChBhY3RpdmF0aW9uX2J5dGVzGAMgASgEEhcKD3dvcmtzcGFjZV9ieXRlcxgEIAEoBBITCgtpbWFnZV9ieXRlcxgFIAEoBCIVChNMaXN0RGF0YXNldHNSZXF1ZXN0Ij8KFExpc3REYXRhc2V0c1Jlc3BvbnNlEicKCGRhdGFzZXRzGAEgAygLMhUubXVsdGlzdGVwLnYxLkRhdGFzZXQikgEKFEltcG9ydERhdGFzZXRSZXF1ZXN0EgwKBG5hbWUYASABKAkSDAoEcGF0aBgCIAEoCRInCgVpbWFnZRgDIAEoCzIYLm11bHRpc3RlcC52MS5JbWFnZVNoYXBlEg4KBnNoYTI1NhgEIAEoCRITCgtjbGFzc19uYW1lcxgFIAMoCRIQCghzdHJlYW1lZBgGIAEoCCKpAQoVSW1wb3J0RGF0YXNldFJlc3BvbnNlEjAKCHByb2dyZXNzGAEgASgLMhwubXVsdGlzdGVwLnYxLkltcG9ydFByb2dyZXNzSAASKAoHZGF0YXNldBgCIAEoCzIVLm11bHRpc3RlcC52MS5EYXRhc2V0SAASLAoGcmVwb3J0GAMgASgLMhoubXVsdGlzdGVwLnYxLkltcG9ydFJlcG9ydEgAQgYKBGtpbmQiOwoOSW1wb3J0UHJvZ3Jlc3MSEwoLaW1hZ2VzX2RvbmUYASABKA0SFAoMaW1hZ2VzX3RvdGFsGAIgASgNIpIBCgxJbXBvcnRSZXBvcnQSKQoHY2xhc3NlcxgBIAMoCzIYLm11bHRpc3RlcC52MS5DbGFzc0NvdW50EhQKDHBhY2tlZF9ieXRlcxgCIAEoBBIVCg1za2lwcGVkX2ZpbGVzGAMgASgNEioKB3NraXBwZWQYBCADKAsyGS5tdWx0aXN0ZXAudjEuU2tpcHBlZEZpbGUiRQoKQ2xhc3NDb3VudBIMCgRuYW1lGAEgASgJEhQKDHRyYWluX2ltYWdlcxgCIAEoDRITCgt0ZXN0X2ltYWdlcxgDIAEoDSIrCgtTa2lwcGVkRmlsZRIMCgRwYXRoGAEgASgJEg4KBnJlYXNvbhgCIAEoCSIWChRHZXRTZXJ2ZXJJbmZvUmVxdWVzdCKnAQoVR2V0U2VydmVySW5mb1Jlc3BvbnNlEg8KB3ZlcnNpb24YASABKAkSFAoMZGVub192ZXJzaW9uGAIgASgJEiYKB2FkYXB0ZXIYAyABKAsyFS5tdWx0aXN0ZXAudjEuQWRhcHRlchIWCg51cHRpbWVfc2Vjb25kcxgEIAEoARITCgtxdWV1ZWRfcnVucxgFIAEoDRISCgphY3RpdmVfcnVuGAYgASgJItoBCgdBZGFwdGVyEg4KBnZlbmRvchgBIAEoCRIUCgxhcmNoaXRlY3R1cmUYAiABKAkSDgoGZGV2aWNlGAMgASgJEhMKC2Rlc2NyaXB0aW9uGAQgASgJEhAKCHNvZnR3YXJlGAUgASgIEhAKCGZlYXR1cmVzGAYgAygJEjEKBmxpbWl0cxgHIAMoCzIhLm11bHRpc3RlcC52MS5BZGFwdGVyLkxpbWl0c0VudHJ5Gi0KC0xpbWl0c0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoBDoCOAEyyAMKDkNhdGFsb2dTZXJ2aWNlEk8KCkxpc3RNb2RlbHMSHy5tdWx0aXN0ZXAudjEuTGlzdE1vZGVsc1JlcXVlc3QaIC5tdWx0aXN0ZXAudjEuTGlzdE1vZGVsc1Jlc3BvbnNlElgKDURlc2NyaWJlTW9kZWwSIi5tdWx0aXN0ZXAudjEuRGVzY3JpYmVNb2RlbFJlcXVlc3QaIy5tdWx0aXN0ZXAudjEuRGVzY3JpYmVNb2RlbFJlc3BvbnNlElUKDExpc3REYXRhc2V0cxIhLm11bHRpc3RlcC52MS5MaXN0RGF0YXNldHNSZXF1ZXN0GiIubXVsdGlzdGVwLnYxLkxpc3REYXRhc2V0c1Jlc3BvbnNlEloKDUltcG9ydERhdGFzZXQSIi5tdWx0aXN0ZXAudjEuSW1wb3J0RGF0YXNldFJlcXVlc3QaIy5tdWx0aXN0ZXAudjEuSW1wb3J0RGF0YXNldFJlc3BvbnNlMAESWAoNR2V0U2VydmVySW5mbxIiLm11bHRpc3RlcC52MS5HZXRTZXJ2ZXJJbmZvUmVxdWVzdBojLm11bHRpc3RlcC52MS5HZXRTZXJ2ZXJJbmZvUmVzcG9uc2ViBnByb3RvMw", [file_multistep_v1_dataset, file_multistep_v1_model, file_multistep_v1_training_config]);
+  fileDesc("CiJtdWx0aXN0ZXAvdjEvY2F0YWxvZ19zZXJ2aWNlLnByb3RvEgxtdWx0aXN0ZXAudjEiEwoRTGlzdE1vZGVsc1JlcXVlc3QiQQoSTGlzdE1vZGVsc1Jlc3BvbnNlEisKCGZhbWlsaWVzGAEgAygLMhkubXVsdGlzdGVwLnYxLk1vZGVsRmFtaWx5Iu4BChREZXNjcmliZU1vZGVsUmVxdWVzdBImCgVtb2RlbBgBIAEoCzIXLm11bHRpc3RlcC52MS5Nb2RlbFNwZWMSJwoFaW5wdXQYAiABKAsyGC5tdWx0aXN0ZXAudjEuSW1hZ2VTaGFwZRIUCgdjbGFzc2VzGAMgASgNSACIAQESDwoHZGF0YXNldBgEIAEoCRIXCgpiYXRjaF9zaXplGAUgASgNSAGIAQESKgoJcHJlY2lzaW9uGAYgASgOMhcubXVsdGlzdGVwLnYxLlByZWNpc2lvbkIKCghfY2xhc3Nlc0INCgtfYmF0Y2hfc2l6ZSJ9ChVEZXNjcmliZU1vZGVsUmVzcG9uc2USLQoFbW9kZWwYASABKAsyHi5tdWx0aXN0ZXAudjEuTW9kZWxEZXNjcmlwdGlvbhI1Cg90cmFpbmluZ19tZW1vcnkYAiABKAsyHC5tdWx0aXN0ZXAudjEuVHJhaW5pbmdNZW1vcnkihgEKDlRyYWluaW5nTWVtb3J5EhMKC3RvdGFsX2J5dGVzGAEgASgEEhcKD3BhcmFtZXRlcl9ieXRlcxgCIAEoBBIYChBhY3RpdmF0aW9uX2J5dGVzGAMgASgEEhcKD3dvcmtzcGFjZV9ieXRlcxgEIAEoBBITCgtpbWFnZV9ieXRlcxgFIAEoBCIUChJMaXN0UmVjaXBlc1JlcXVlc3QiPAoTTGlzdFJlY2lwZXNSZXNwb25zZRIlCgdyZWNpcGVzGAEgAygLMhQubXVsdGlzdGVwLnYxLlJlY2lwZSIVChNMaXN0RGF0YXNldHNSZXF1ZXN0Ij8KFExpc3REYXRhc2V0c1Jlc3BvbnNlEicKCGRhdGFzZXRzGAEgAygLMhUubXVsdGlzdGVwLnYxLkRhdGFzZXQikgEKFEltcG9ydERhdGFzZXRSZXF1ZXN0EgwKBG5hbWUYASABKAkSDAoEcGF0aBgCIAEoCRInCgVpbWFnZRgDIAEoCzIYLm11bHRpc3RlcC52MS5JbWFnZVNoYXBlEg4KBnNoYTI1NhgEIAEoCRITCgtjbGFzc19uYW1lcxgFIAMoCRIQCghzdHJlYW1lZBgGIAEoCCKpAQoVSW1wb3J0RGF0YXNldFJlc3BvbnNlEjAKCHByb2dyZXNzGAEgASgLMhwubXVsdGlzdGVwLnYxLkltcG9ydFByb2dyZXNzSAASKAoHZGF0YXNldBgCIAEoCzIVLm11bHRpc3RlcC52MS5EYXRhc2V0SAASLAoGcmVwb3J0GAMgASgLMhoubXVsdGlzdGVwLnYxLkltcG9ydFJlcG9ydEgAQgYKBGtpbmQiOwoOSW1wb3J0UHJvZ3Jlc3MSEwoLaW1hZ2VzX2RvbmUYASABKA0SFAoMaW1hZ2VzX3RvdGFsGAIgASgNIpIBCgxJbXBvcnRSZXBvcnQSKQoHY2xhc3NlcxgBIAMoCzIYLm11bHRpc3RlcC52MS5DbGFzc0NvdW50EhQKDHBhY2tlZF9ieXRlcxgCIAEoBBIVCg1za2lwcGVkX2ZpbGVzGAMgASgNEioKB3NraXBwZWQYBCADKAsyGS5tdWx0aXN0ZXAudjEuU2tpcHBlZEZpbGUiRQoKQ2xhc3NDb3VudBIMCgRuYW1lGAEgASgJEhQKDHRyYWluX2ltYWdlcxgCIAEoDRITCgt0ZXN0X2ltYWdlcxgDIAEoDSIrCgtTa2lwcGVkRmlsZRIMCgRwYXRoGAEgASgJEg4KBnJlYXNvbhgCIAEoCSIWChRHZXRTZXJ2ZXJJbmZvUmVxdWVzdCKnAQoVR2V0U2VydmVySW5mb1Jlc3BvbnNlEg8KB3ZlcnNpb24YASABKAkSFAoMZGVub192ZXJzaW9uGAIgASgJEiYKB2FkYXB0ZXIYAyABKAsyFS5tdWx0aXN0ZXAudjEuQWRhcHRlchIWCg51cHRpbWVfc2Vjb25kcxgEIAEoARITCgtxdWV1ZWRfcnVucxgFIAEoDRISCgphY3RpdmVfcnVuGAYgASgJItoBCgdBZGFwdGVyEg4KBnZlbmRvchgBIAEoCRIUCgxhcmNoaXRlY3R1cmUYAiABKAkSDgoGZGV2aWNlGAMgASgJEhMKC2Rlc2NyaXB0aW9uGAQgASgJEhAKCHNvZnR3YXJlGAUgASgIEhAKCGZlYXR1cmVzGAYgAygJEjEKBmxpbWl0cxgHIAMoCzIhLm11bHRpc3RlcC52MS5BZGFwdGVyLkxpbWl0c0VudHJ5Gi0KC0xpbWl0c0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoBDoCOAEynAQKDkNhdGFsb2dTZXJ2aWNlEk8KCkxpc3RNb2RlbHMSHy5tdWx0aXN0ZXAudjEuTGlzdE1vZGVsc1JlcXVlc3QaIC5tdWx0aXN0ZXAudjEuTGlzdE1vZGVsc1Jlc3BvbnNlElgKDURlc2NyaWJlTW9kZWwSIi5tdWx0aXN0ZXAudjEuRGVzY3JpYmVNb2RlbFJlcXVlc3QaIy5tdWx0aXN0ZXAudjEuRGVzY3JpYmVNb2RlbFJlc3BvbnNlElIKC0xpc3RSZWNpcGVzEiAubXVsdGlzdGVwLnYxLkxpc3RSZWNpcGVzUmVxdWVzdBohLm11bHRpc3RlcC52MS5MaXN0UmVjaXBlc1Jlc3BvbnNlElUKDExpc3REYXRhc2V0cxIhLm11bHRpc3RlcC52MS5MaXN0RGF0YXNldHNSZXF1ZXN0GiIubXVsdGlzdGVwLnYxLkxpc3REYXRhc2V0c1Jlc3BvbnNlEloKDUltcG9ydERhdGFzZXQSIi5tdWx0aXN0ZXAudjEuSW1wb3J0RGF0YXNldFJlcXVlc3QaIy5tdWx0aXN0ZXAudjEuSW1wb3J0RGF0YXNldFJlc3BvbnNlMAESWAoNR2V0U2VydmVySW5mbxIiLm11bHRpc3RlcC52MS5HZXRTZXJ2ZXJJbmZvUmVxdWVzdBojLm11bHRpc3RlcC52MS5HZXRTZXJ2ZXJJbmZvUmVzcG9uc2ViBnByb3RvMw", [file_multistep_v1_dataset, file_multistep_v1_model, file_multistep_v1_recipe, file_multistep_v1_training_config]);
 
 /**
  * @generated from message multistep.v1.ListModelsRequest
@@ -173,6 +175,36 @@ export const TrainingMemorySchema: GenMessage<TrainingMemory> = /*@__PURE__*/
   messageDesc(file_multistep_v1_catalog_service, 4);
 
 /**
+ * @generated from message multistep.v1.ListRecipesRequest
+ */
+export type ListRecipesRequest = Message<"multistep.v1.ListRecipesRequest"> & {
+};
+
+/**
+ * Describes the message multistep.v1.ListRecipesRequest.
+ * Use `create(ListRecipesRequestSchema)` to create a new message.
+ */
+export const ListRecipesRequestSchema: GenMessage<ListRecipesRequest> = /*@__PURE__*/
+  messageDesc(file_multistep_v1_catalog_service, 5);
+
+/**
+ * @generated from message multistep.v1.ListRecipesResponse
+ */
+export type ListRecipesResponse = Message<"multistep.v1.ListRecipesResponse"> & {
+  /**
+   * @generated from field: repeated multistep.v1.Recipe recipes = 1;
+   */
+  recipes: Recipe[];
+};
+
+/**
+ * Describes the message multistep.v1.ListRecipesResponse.
+ * Use `create(ListRecipesResponseSchema)` to create a new message.
+ */
+export const ListRecipesResponseSchema: GenMessage<ListRecipesResponse> = /*@__PURE__*/
+  messageDesc(file_multistep_v1_catalog_service, 6);
+
+/**
  * @generated from message multistep.v1.ListDatasetsRequest
  */
 export type ListDatasetsRequest = Message<"multistep.v1.ListDatasetsRequest"> & {
@@ -183,7 +215,7 @@ export type ListDatasetsRequest = Message<"multistep.v1.ListDatasetsRequest"> & 
  * Use `create(ListDatasetsRequestSchema)` to create a new message.
  */
 export const ListDatasetsRequestSchema: GenMessage<ListDatasetsRequest> = /*@__PURE__*/
-  messageDesc(file_multistep_v1_catalog_service, 5);
+  messageDesc(file_multistep_v1_catalog_service, 7);
 
 /**
  * @generated from message multistep.v1.ListDatasetsResponse
@@ -200,7 +232,7 @@ export type ListDatasetsResponse = Message<"multistep.v1.ListDatasetsResponse"> 
  * Use `create(ListDatasetsResponseSchema)` to create a new message.
  */
 export const ListDatasetsResponseSchema: GenMessage<ListDatasetsResponse> = /*@__PURE__*/
-  messageDesc(file_multistep_v1_catalog_service, 6);
+  messageDesc(file_multistep_v1_catalog_service, 8);
 
 /**
  * @generated from message multistep.v1.ImportDatasetRequest
@@ -260,7 +292,7 @@ export type ImportDatasetRequest = Message<"multistep.v1.ImportDatasetRequest"> 
  * Use `create(ImportDatasetRequestSchema)` to create a new message.
  */
 export const ImportDatasetRequestSchema: GenMessage<ImportDatasetRequest> = /*@__PURE__*/
-  messageDesc(file_multistep_v1_catalog_service, 7);
+  messageDesc(file_multistep_v1_catalog_service, 9);
 
 /**
  * @generated from message multistep.v1.ImportDatasetResponse
@@ -297,7 +329,7 @@ export type ImportDatasetResponse = Message<"multistep.v1.ImportDatasetResponse"
  * Use `create(ImportDatasetResponseSchema)` to create a new message.
  */
 export const ImportDatasetResponseSchema: GenMessage<ImportDatasetResponse> = /*@__PURE__*/
-  messageDesc(file_multistep_v1_catalog_service, 8);
+  messageDesc(file_multistep_v1_catalog_service, 10);
 
 /**
  * @generated from message multistep.v1.ImportProgress
@@ -319,7 +351,7 @@ export type ImportProgress = Message<"multistep.v1.ImportProgress"> & {
  * Use `create(ImportProgressSchema)` to create a new message.
  */
 export const ImportProgressSchema: GenMessage<ImportProgress> = /*@__PURE__*/
-  messageDesc(file_multistep_v1_catalog_service, 9);
+  messageDesc(file_multistep_v1_catalog_service, 11);
 
 /**
  * What an import took and what it left out.
@@ -359,7 +391,7 @@ export type ImportReport = Message<"multistep.v1.ImportReport"> & {
  * Use `create(ImportReportSchema)` to create a new message.
  */
 export const ImportReportSchema: GenMessage<ImportReport> = /*@__PURE__*/
-  messageDesc(file_multistep_v1_catalog_service, 10);
+  messageDesc(file_multistep_v1_catalog_service, 12);
 
 /**
  * @generated from message multistep.v1.ClassCount
@@ -386,7 +418,7 @@ export type ClassCount = Message<"multistep.v1.ClassCount"> & {
  * Use `create(ClassCountSchema)` to create a new message.
  */
 export const ClassCountSchema: GenMessage<ClassCount> = /*@__PURE__*/
-  messageDesc(file_multistep_v1_catalog_service, 11);
+  messageDesc(file_multistep_v1_catalog_service, 13);
 
 /**
  * @generated from message multistep.v1.SkippedFile
@@ -410,7 +442,7 @@ export type SkippedFile = Message<"multistep.v1.SkippedFile"> & {
  * Use `create(SkippedFileSchema)` to create a new message.
  */
 export const SkippedFileSchema: GenMessage<SkippedFile> = /*@__PURE__*/
-  messageDesc(file_multistep_v1_catalog_service, 12);
+  messageDesc(file_multistep_v1_catalog_service, 14);
 
 /**
  * @generated from message multistep.v1.GetServerInfoRequest
@@ -423,7 +455,7 @@ export type GetServerInfoRequest = Message<"multistep.v1.GetServerInfoRequest"> 
  * Use `create(GetServerInfoRequestSchema)` to create a new message.
  */
 export const GetServerInfoRequestSchema: GenMessage<GetServerInfoRequest> = /*@__PURE__*/
-  messageDesc(file_multistep_v1_catalog_service, 13);
+  messageDesc(file_multistep_v1_catalog_service, 15);
 
 /**
  * @generated from message multistep.v1.GetServerInfoResponse
@@ -473,7 +505,7 @@ export type GetServerInfoResponse = Message<"multistep.v1.GetServerInfoResponse"
  * Use `create(GetServerInfoResponseSchema)` to create a new message.
  */
 export const GetServerInfoResponseSchema: GenMessage<GetServerInfoResponse> = /*@__PURE__*/
-  messageDesc(file_multistep_v1_catalog_service, 14);
+  messageDesc(file_multistep_v1_catalog_service, 16);
 
 /**
  * @generated from message multistep.v1.Adapter
@@ -522,7 +554,7 @@ export type Adapter = Message<"multistep.v1.Adapter"> & {
  * Use `create(AdapterSchema)` to create a new message.
  */
 export const AdapterSchema: GenMessage<Adapter> = /*@__PURE__*/
-  messageDesc(file_multistep_v1_catalog_service, 15);
+  messageDesc(file_multistep_v1_catalog_service, 17);
 
 /**
  * What this server can train, on what, and on which hardware.
@@ -545,6 +577,16 @@ export const CatalogService: GenService<{
     methodKind: "unary";
     input: typeof DescribeModelRequestSchema;
     output: typeof DescribeModelResponseSchema;
+  },
+  /**
+   * Training runs by name: defaults for TrainingConfig.
+   *
+   * @generated from rpc multistep.v1.CatalogService.ListRecipes
+   */
+  listRecipes: {
+    methodKind: "unary";
+    input: typeof ListRecipesRequestSchema;
+    output: typeof ListRecipesResponseSchema;
   },
   /**
    * @generated from rpc multistep.v1.CatalogService.ListDatasets
