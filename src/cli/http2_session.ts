@@ -78,6 +78,6 @@ export class Http2Session implements SessionManager {
 function ping(session: http2.ClientHttp2Session): void {
   if (session.destroyed) return;
   const timer = setTimeout(() => session.destroy(), pingTimeoutMs);
-  session.once("close", () => clearTimeout(timer));
+  // Called with an error where the session closes before the answer.
   session.ping(() => clearTimeout(timer));
 }
