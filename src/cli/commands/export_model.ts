@@ -1,11 +1,11 @@
 /** `models export` writes a trained network to a file. */
 import { createHash } from "node:crypto";
-import { ConnectError } from "@connectrpc/connect";
 import { CheckpointChoice, type ExportModelResponse } from "../../gen/mod.ts";
 import { type ClientSession, defineClientCommand } from "../command.ts";
-import { cannotWrite, CommandError } from "../errors.ts";
+import { CommandError } from "../errors.ts";
 import { formatBytes } from "../format.ts";
 import { defaulting, flag, required } from "../options.ts";
+import { replaceFile, writeAll } from "../replace_file.ts";
 import { resolveRun, runNameHelp } from "../run_names.ts";
 import { text } from "../values.ts";
 
@@ -66,28 +66,4 @@ async function download({ connection, output }: ClientSession, { file, request, 
   output.progress.stop();
   if (offset === totalBytes && hash.digest("hex") === sha256) return;
   throw new CommandError(`The file that came is not the server's: ${offset} of ${totalBytes} bytes, or other ones`);
-}
-
-async function writeAll(file: Deno.FsFile, data: Uint8Array): Promise<void> {
-  for (let written = 0; written < data.length;) written += await file.write(data.subarray(written));
-}
-
-/**
- * Gives a file new content, or leaves it as it was.
- * @throws {CommandError} it cannot be written; what `write` throws
- */
-async function replaceFile(path: string, write: (file: Deno.FsFile) => Promise<void>): Promise<void> {
-  const temporary = `${path}.${crypto.randomUUID().slice(0, 8)}.partial`;
-  try {
-    {
-      using file = await Deno.open(temporary, { write: true, createNew: true });
-      await write(file);
-      await file.sync();
-    }
-    await Deno.rename(temporary, path);
-  } catch (error) {
-    await Deno.remove(temporary).catch(() => {});
-    if (error instanceof CommandError || error instanceof ConnectError) throw error;
-    throw cannotWrite(path, error);
-  }
 }
