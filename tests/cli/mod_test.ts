@@ -9,6 +9,7 @@ const commands = [
   ["runs", "list"],
   ["runs", "get"],
   ["runs", "cancel"],
+  ["runs", "plot"],
   ["eval"],
   ["infer"],
   ["models", "list"],

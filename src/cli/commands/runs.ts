@@ -1,4 +1,4 @@
-/** `runs` lists, shows, steers and deletes runs. */
+/** `runs` lists, shows, draws, steers and deletes runs. */
 import { timestampDate } from "@bufbuild/protobuf/wkt";
 import { type Run, RunSchema, type RunState, RunStateSchema, type TrainingConfig } from "../../gen/mod.ts";
 import { defineClientCommand, defineGroup } from "../command.ts";
@@ -12,6 +12,7 @@ import { resolveRun, runNameHelp } from "../run_names.ts";
 import { stateName } from "../run_view.ts";
 import { formatFields, formatTable } from "../table.ts";
 import { listOf } from "../values.ts";
+import { plotCommand } from "./plot_runs.ts";
 import { steeringCommands } from "./steer_runs.ts";
 
 const oneRun = { placeholder: "RUN", minimum: 1, maximum: 1 };
@@ -46,9 +47,10 @@ const getCommand = defineClientCommand({
   },
 });
 
-export const runsCommand = defineGroup("runs", "Lists, shows, steers and deletes runs", [
+export const runsCommand = defineGroup("runs", "Lists, shows, draws, steers and deletes runs", [
   listCommand,
   getCommand,
+  plotCommand,
   ...steeringCommands,
 ]);
 
