@@ -29,13 +29,17 @@ interface Position {
 /** Heartbeats, which say that nothing happens, have no event. */
 type EventStream = AsyncIterable<{ readonly event?: RunEvent }>;
 
+export interface StartOptions extends FollowOptions {
+  /** A run that was started with it already is followed instead; default: a new one. */
+  readonly requestId?: string;
+}
+
 /** Starts a run and follows it to its end. A lost connection starts no second one. */
 export function startRun(
   connection: Connection,
   config: MessageInitShape<typeof TrainingConfigSchema>,
-  options: FollowOptions = {},
+  { requestId = crypto.randomUUID(), ...options }: StartOptions = {},
 ): AsyncGenerator<RunEvent> {
-  const requestId = crypto.randomUUID();
   return follow(connection, { sequence: 0 }, {
     ...options,
     start: () => connection.training.train({ config, requestId }, { signal: options.signal }),

@@ -13,6 +13,7 @@ import { evaluateCommand } from "./commands/evaluate.ts";
 import { inferCommand } from "./commands/infer.ts";
 import { modelsCommand } from "./commands/models.ts";
 import { recipesCommand } from "./commands/recipes.ts";
+import { reproduceCommand } from "./commands/reproduce.ts";
 import { runsCommand } from "./commands/runs.ts";
 import { serveCommand } from "./commands/serve.ts";
 import { tokenCommand } from "./commands/token.ts";
@@ -51,6 +52,7 @@ const commands: readonly Command[] = [
   datasetsCommand,
   doctorCommand,
   benchCommand,
+  reproduceCommand,
   tokenCommand,
 ];
 

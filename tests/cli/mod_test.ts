@@ -10,6 +10,7 @@ const commands = [
   ["runs", "get"],
   ["runs", "cancel"],
   ["runs", "plot"],
+  ["reproduce"],
   ["eval"],
   ["infer"],
   ["models", "list"],
