@@ -47,7 +47,7 @@ export class NetworkSession {
       const program = record(options, purpose);
       const tuner = await openTuner(device, options);
       for await (const _tried of tunePrograms({ device, tuner }, [program], options.signal));
-      const plan = planProgram({ device, tuner }, program);
+      const plan = await planProgram({ device, tuner }, program);
       const variables = new Variables(device, plan);
       made.unshift(variables);
       const runner = await Runner.create(device, program, { plan, variables });

@@ -6,6 +6,7 @@ import { readCheckpoint } from "./checkpoint_files.ts";
 import { type EngineContext, withRoom } from "./context.ts";
 import { EngineError, type EvaluationEvent, type EvaluationJob } from "./messages.ts";
 import { MetricSums } from "./metrics.ts";
+import { paced } from "./pace.ts";
 import { evaluationProgram } from "./programs.ts";
 import { type FinishedStep, pipelined, type Runner } from "./runner.ts";
 import { loadNetwork, shapeOf } from "./trained_network.ts";
@@ -32,7 +33,10 @@ export async function* evaluate(
   const batchSize = Math.min(job.batchSize, images.count);
   const program = evaluationProgram(shapeOf(checkpoint), batchSize);
   for await (const _tried of tunePrograms(context, [program], signal));
-  const network = await withRoom(context, () => loadNetwork(context, checkpoint, program));
+  const network = await withRoom(
+    context,
+    () => loadNetwork(context, checkpoint, { program, interlude: paced(signal) }),
+  );
   try {
     const classes = dataset.classNames.length;
     const sums = new MetricSums();

@@ -1,5 +1,5 @@
 import type { DatasetDescription } from "../data/mod.ts";
-import { mebibytes, MemoryLimitError, type Plan } from "../gpu/mod.ts";
+import { type Interlude, mebibytes, MemoryLimitError, type Plan } from "../gpu/mod.ts";
 import { bytesKept, imagesBytes } from "./data_path.ts";
 import { memoryOf } from "./memory.ts";
 import { EngineError, type MemoryQuestion, type TrainingConfig, type TrainingMemory } from "./messages.ts";
@@ -10,7 +10,7 @@ import {
   type TrainingChoices,
   trainingProgram,
 } from "./programs.ts";
-import { eventLoopTurn, type PlanningContext, planProgram } from "./runner.ts";
+import { type PlanningContext, planProgram } from "./runner.ts";
 
 /** One program with its plan. */
 export interface Planned {
@@ -43,16 +43,25 @@ export function imagesUsed(config: TrainingConfig, { images }: DatasetDescriptio
   };
 }
 
+/** What is planned for, and the interlude between the parts of planning: a thousand layers take seconds. */
+export interface PlanningParts {
+  readonly dataset: DatasetDescription;
+  readonly interlude: Interlude;
+}
+
 /**
  * Plans everything a run needs.
- * @throws {EngineError} `exhausted`, naming the largest batch that fits, or the images that do not; `invalid` when a batch is larger than the split.
+ * @throws what the interlude throws.
+ * @throws {EngineError} `exhausted`, naming the largest batch that fits, or the images that do not; `invalid` when a batch
+ * is larger than the split.
  * @throws {ModelError} for an unknown network.
  */
 export async function planTraining(
   context: PlanningContext,
   config: TrainingConfig,
-  dataset: DatasetDescription,
+  parts: PlanningParts,
 ): Promise<TrainingPlans> {
+  const { dataset } = parts;
   const used = imagesUsed(config, dataset);
   const { batchSize } = config;
   if (batchSize > used.train) {
@@ -63,10 +72,10 @@ export async function planTraining(
   }
   if (used.test === 0) throw new EngineError("invalid", `Cannot train on ${dataset.name}: it has no test images`);
   try {
-    return planWithin(context, config, dataset);
+    return await planWithin(context, config, parts);
   } catch (error) {
     if (!(error instanceof MemoryLimitError)) throw error;
-    const largest = await largestFittingBatch(context, config, { dataset, error });
+    const largest = await largestFittingBatch(context, config, { ...parts, error });
     const advice = largest === 0 ? "not even one image fits" : `the largest batch that fits is ${largest}`;
     throw new EngineError(
       "exhausted",
@@ -76,10 +85,15 @@ export async function planTraining(
   }
 }
 
-function planWithin(context: PlanningContext, config: TrainingConfig, dataset: DatasetDescription): TrainingPlans {
+async function planWithin(
+  context: PlanningContext,
+  config: TrainingConfig,
+  { dataset, interlude }: PlanningParts,
+): Promise<TrainingPlans> {
   const { batchSize } = config;
   const used = imagesUsed(config, dataset);
-  const plans = planRun(context, shapeFor(config, dataset), { choices: config, batchSize, images: used });
+  const size = { choices: config, batchSize, images: used, interlude };
+  const plans = await planRun(context, shapeFor(config, dataset), size);
   const { total: run } = memoryOf(plans);
   const { memoryBudget = Infinity } = context.device;
   if (run > memoryBudget) throw new MemoryLimitError("A run", run, memoryBudget);
@@ -99,24 +113,27 @@ interface RunSize {
   readonly choices: TrainingChoices;
   readonly batchSize: number;
   readonly images: { readonly train: number; readonly test: number };
+  readonly interlude?: Interlude;
 }
 
 /**
  * The plans of a run whose images travel.
  * @throws {MemoryLimitError} when one of them is past the budget.
  */
-function planRun(
+async function planRun(
   context: PlanningContext,
   shape: NetworkShape,
-  { choices, batchSize, images }: RunSize,
-): TrainingPlans {
-  const plan = (program: Program): Planned => ({ program, plan: planProgram(context, program) });
+  { choices, batchSize, images, interlude }: RunSize,
+): Promise<TrainingPlans> {
+  const plan = async (program: Program): Promise<Planned> => {
+    return { program, plan: await planProgram(context, program, interlude) };
+  };
   const remainder = images.train % batchSize;
   const evaluationBatch = Math.min(batchSize, images.test);
   return {
-    full: plan(trainingProgram(shape, choices, batchSize)),
-    tail: remainder > 0 ? plan(trainingProgram(shape, choices, remainder)) : undefined,
-    evaluation: plan(evaluationProgram(shape, evaluationBatch)),
+    full: await plan(trainingProgram(shape, choices, batchSize)),
+    tail: remainder > 0 ? await plan(trainingProgram(shape, choices, remainder)) : undefined,
+    evaluation: await plan(evaluationProgram(shape, evaluationBatch)),
     evaluationBatch,
     imageBytes: 0,
   };
@@ -127,7 +144,11 @@ function planRun(
  * @throws {EngineError} `exhausted` when one buffer is past the adapter's limit.
  * @throws {ModelError} for an unknown network.
  */
-export function trainingMemory({ device, tuner }: PlanningContext, question: MemoryQuestion): TrainingMemory {
+export async function trainingMemory(
+  { device, tuner }: PlanningContext,
+  question: MemoryQuestion,
+  interlude?: Interlude,
+): Promise<TrainingMemory> {
   const { model, height, width, channels, classes, batchSize, precision, emaDecay } = question;
   const { images = { train: batchSize, test: batchSize } } = question;
   const perChannel = (value: number) => Array.from({ length: channels }, () => value);
@@ -145,7 +166,8 @@ export function trainingMemory({ device, tuner }: PlanningContext, question: Mem
   const { adapter, target } = device;
   const unbounded = { device: { adapter, target, memoryBudget: undefined }, tuner };
   try {
-    const plans = planRun(unbounded, { model, images: format, classes }, { choices, batchSize, images });
+    const shape = { model, images: format, classes };
+    const plans = await planRun(unbounded, shape, { choices, batchSize, images, interlude });
     return memoryOf({ ...plans, imageBytes: imagesKept(device, question, memoryOf(plans).total) });
   } catch (error) {
     if (!(error instanceof MemoryLimitError)) throw error;
@@ -160,16 +182,16 @@ function imagesKept(device: PlanningContext["device"], question: MemoryQuestion,
   return bytesKept(dataPath, { images: imagesBytes({ size: question, used }, device), run }, device);
 }
 
-/** Bisects on the plan of a full batch; lets the event loop run between plans, so that other jobs go on. */
+/** Bisects on the plan of a full batch. */
 async function largestFittingBatch(
   context: PlanningContext,
   config: TrainingConfig,
-  { dataset, error }: { readonly dataset: DatasetDescription; readonly error: MemoryLimitError },
+  { dataset, interlude, error }: PlanningParts & { readonly error: MemoryLimitError },
 ): Promise<number> {
   const shape = shapeFor(config, dataset);
-  const fits = (batchSize: number) => {
+  const fits = async (batchSize: number) => {
     try {
-      planProgram(context, trainingProgram(shape, config, batchSize));
+      await planProgram(context, trainingProgram(shape, config, batchSize), interlude);
       return true;
     } catch (error) {
       if (error instanceof MemoryLimitError) return false;
@@ -180,9 +202,8 @@ async function largestFittingBatch(
   const near = Math.ceil(config.batchSize * error.limit / error.bytes);
   let [low, high] = [0, Math.min(config.batchSize, near * 2)];
   while (high - low > 1) {
-    await eventLoopTurn();
     const middle = Math.floor((low + high) / 2);
-    if (fits(middle)) low = middle;
+    if (await fits(middle)) low = middle;
     else high = middle;
   }
   return low;

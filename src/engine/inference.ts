@@ -1,10 +1,10 @@
-import { MemoryLimitError } from "../gpu/mod.ts";
+import { type Interlude, MemoryLimitError } from "../gpu/mod.ts";
 import type { Checkpoint } from "../models/mod.ts";
 import { readCheckpoint } from "./checkpoint_files.ts";
 import type { EngineContext } from "./context.ts";
 import { type CheckpointDescription, EngineError, type InferenceJob, type InferenceResult } from "./messages.ts";
+import { eventLoopTurn, paced } from "./pace.ts";
 import { inferenceProgram } from "./programs.ts";
-import { eventLoopTurn } from "./runner.ts";
 import { loadNetwork, shapeOf, type TrainedNetwork } from "./trained_network.ts";
 
 /** Batch sizes that plans are made for, where they fit in memory. */
@@ -69,7 +69,7 @@ export class InferenceService {
     for (let start = 0; start < images;) {
       if (start > 0) await eventLoopTurn();
       signal.throwIfAborted();
-      const { size, network: { runner } } = await this.#networkFor(loaded, images - start);
+      const { size, network: { runner } } = await this.#networkFor(loaded, images - start, paced(signal));
       const count = Math.min(size, images - start);
       const batch = {
         count,
@@ -116,17 +116,18 @@ export class InferenceService {
   async #networkFor(
     loaded: Loaded,
     left: number,
+    interlude: Interlude,
   ): Promise<{ readonly size: number; readonly network: TrainedNetwork }> {
     while (true) {
       const size = bucketFor(loaded.buckets, left);
       try {
-        return { size, network: await this.#network(loaded, size) };
+        return { size, network: await this.#network(loaded, size, interlude) };
       } catch (error) {
         if (!(error instanceof MemoryLimitError)) throw error;
       }
       await this.#freeNetworks();
       try {
-        return { size, network: await this.#network(loaded, size) };
+        return { size, network: await this.#network(loaded, size, interlude) };
       } catch (error) {
         const smaller = loaded.buckets.filter((bucket) => bucket < size);
         if (!(error instanceof MemoryLimitError) || smaller.length === 0) throw error;
@@ -135,10 +136,13 @@ export class InferenceService {
     }
   }
 
-  #network({ checkpoint, networks }: Loaded, size: number): Promise<TrainedNetwork> {
+  #network({ checkpoint, networks }: Loaded, size: number, interlude: Interlude): Promise<TrainedNetwork> {
     const known = networks.get(size);
     if (known) return known;
-    const network = loadNetwork(this.#context, checkpoint, inferenceProgram(shapeOf(checkpoint), size));
+    const network = loadNetwork(this.#context, checkpoint, {
+      program: inferenceProgram(shapeOf(checkpoint), size),
+      interlude,
+    });
     networks.set(size, network);
     network.catch(() => networks.delete(size));
     return network;

@@ -5,9 +5,10 @@ import {
   Execution,
   type GpuDevice,
   GpuError,
+  type Interlude,
   MemoryLimitError,
   type Plan,
-  planGraph,
+  planGraphPaced,
   type PlanOptions,
   ReadBackRing,
   type ReadBackTicket,
@@ -16,6 +17,7 @@ import {
   Variables,
 } from "../gpu/mod.ts";
 import type { Batch } from "./batches.ts";
+import { eventLoopTurn } from "./pace.ts";
 import type { Program } from "./programs.ts";
 
 /**
@@ -52,11 +54,11 @@ export class Runner {
   static async create(
     device: GpuDevice,
     program: Program,
-    options: { readonly plan: Plan; readonly variables: Variables },
+    options: { readonly plan: Plan; readonly variables: Variables; readonly interlude?: Interlude },
   ): Promise<Runner> {
-    const { plan, variables } = options;
+    const { plan, variables, interlude } = options;
     const repack = program.graph.options.training;
-    const execution = await Execution.create(device, plan, { variables, repack });
+    const execution = await Execution.create(device, plan, { variables, repack, interlude });
     try {
       const bytes = outputBytes(plan, program);
       const ring = await ReadBackRing.create(device, { bytes, depth: STEPS_IN_FLIGHT });
@@ -164,17 +166,18 @@ function outputBytes({ kept, slots }: Plan, { output }: Pick<Program, "output">)
  * @throws {GpuError} `unsupported` for mixed precision where kernels cannot store f16.
  * @throws {MemoryLimitError} when it does not fit.
  */
-export function planProgram(
+export async function planProgram(
   { device, tuner }: PlanningContext,
   program: Pick<Program, "graph" | "output">,
-): Plan {
+  interlude?: Interlude,
+): Promise<Plan> {
   const options = planOptions(device, program);
-  if (!tuner) return planGraph(program.graph, options);
+  if (!tuner) return await planGraphPaced(program.graph, options, interlude);
   try {
-    return planGraph(program.graph, { ...options, choose: tuner.choose });
+    return await planGraphPaced(program.graph, { ...options, choose: tuner.choose }, interlude);
   } catch (error) {
     if (!(error instanceof MemoryLimitError)) throw error;
-    return planGraph(program.graph, options);
+    return await planGraphPaced(program.graph, options, interlude);
   }
 }
 
@@ -247,9 +250,4 @@ export async function* pipelined<B extends Batch>(
     // An early end leaves submitted steps behind; their staging buffers must be free before the next use.
     while (inFlight.length > 0) await next();
   }
-}
-
-/** Lets messages and timers be handled. */
-export function eventLoopTurn(): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, 0));
 }

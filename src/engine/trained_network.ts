@@ -1,4 +1,4 @@
-import { Variables } from "../gpu/mod.ts";
+import { type Interlude, Variables } from "../gpu/mod.ts";
 import { type Checkpoint, type NamedTensor, trainedWeights } from "../models/mod.ts";
 import type { EngineContext } from "./context.ts";
 import { EngineError, type TrainingConfig } from "./messages.ts";
@@ -11,6 +11,12 @@ export interface TrainedNetwork {
   destroy(): void;
 }
 
+/** What a checkpoint's weights are put in, and the interlude between the parts of that: compiling takes minutes. */
+export interface LoadOptions {
+  readonly program: Program;
+  readonly interlude: Interlude;
+}
+
 /** The network and the image format of a checkpoint. */
 export function shapeOf({ model, dataset, configuration }: Checkpoint): NetworkShape {
   // A seal vouches that the engine wrote it; weights that were trained elsewhere come without one.
@@ -19,31 +25,30 @@ export function shapeOf({ model, dataset, configuration }: Checkpoint): NetworkS
 }
 
 /**
- * Puts a program with a checkpoint's weights on the GPU.
+ * Puts a program with a checkpoint's weights on the GPU, compiled.
+ * @throws what the interlude throws.
  * @throws {MemoryLimitError} when it does not fit beside what is there.
  * @throws {EngineError} when the checkpoint's tensors are not those of its network.
  */
 export async function loadNetwork(
   context: EngineContext,
   checkpoint: Checkpoint,
-  program: Program,
+  { program, interlude }: LoadOptions,
 ): Promise<TrainedNetwork> {
   const { device } = context;
-  const plan = planProgram(context, program);
+  const plan = await planProgram(context, program, interlude);
   device.requireRoom("The network", plan.totalBytes);
   const variables = await device.allocate(() => new Variables(device, plan));
+  const made: { destroy(): void }[] = [variables];
+  const destroy = () => made.forEach((part) => part.destroy());
   try {
+    const runner = await Runner.create(device, program, { plan, variables, interlude });
+    made.unshift(runner);
+    for await (const _ready of runner.warmUp()) await interlude();
     upload(variables, checkpoint);
-    const runner = await Runner.create(device, program, { plan, variables });
-    return {
-      runner,
-      destroy() {
-        runner.destroy();
-        variables.destroy();
-      },
-    };
+    return { runner, destroy };
   } catch (error) {
-    variables.destroy();
+    destroy();
     throw error;
   }
 }

@@ -6,6 +6,7 @@ import { openFeeds } from "./feeds.ts";
 import { planTraining, type TrainingPlans } from "./fit.ts";
 import { memoryOf } from "./memory.ts";
 import type { TrainingEvent, TrainingJob } from "./messages.ts";
+import { paced } from "./pace.ts";
 import { requireContinuation } from "./resume.ts";
 import { TrainingSession } from "./training_session.ts";
 import { tunePrograms } from "./tuning.ts";
@@ -30,10 +31,31 @@ export async function* train(
   job: TrainingJob,
   stop: StopSignals,
 ): AsyncGenerator<TrainingEvent> {
+  let position = { step: 0, epoch: 0 };
+  try {
+    for await (const event of trainUnlessPaused(context, job, stop)) {
+      position = { step: event.step, epoch: event.epoch };
+      yield event;
+    }
+  } catch (error) {
+    // Before the first step there is nothing to be kept.
+    if (stop.signal.aborted || error !== stop.pause.reason) throw error;
+    yield { kind: "paused", ...position };
+  }
+}
+
+/** @throws the pause's reason when that comes before the first step. */
+async function* trainUnlessPaused(
+  context: EngineContext,
+  job: TrainingJob,
+  stop: StopSignals,
+): AsyncGenerator<TrainingEvent> {
   const { config } = job;
+  const beforeSteps = AbortSignal.any([stop.signal, stop.pause]);
+  const interlude = paced(beforeSteps);
   const dataset = await context.datasets.describe(config.dataset);
   // Before anything is measured: what does not fit is told at once.
-  let plans = await planTraining(context, config, dataset);
+  let plans = await planTraining(context, config, { dataset, interlude });
   const folder = new CheckpointFolder(context.dataDir, job.folder);
   await folder.open();
   let from: Checkpoint | undefined;
@@ -47,18 +69,19 @@ export async function* train(
   const programs = [plans.full, plans.tail, plans.evaluation].flatMap((planned) => planned?.program ?? []);
   // All of them, the rare last batch too: what is left to a later run could change this one's kernels when it resumes.
   let isTuned = false;
-  for await (const tuning of tunePrograms(context, programs, stop.signal)) {
+  for await (const tuning of tunePrograms(context, programs, beforeSteps)) {
     isTuned = true;
     yield { kind: "preparing", step, epoch, tuning, pipelinesReady: 0, pipelinesTotal: 0 };
   }
-  if (isTuned) plans = await planTraining(context, config, dataset);
+  if (isTuned) plans = await planTraining(context, config, { dataset, interlude });
   const { total } = memoryOf(plans);
   // Planned for all the memory there is, so that what is in use now changes no kernel, and so no bit.
   await withRoom(context, () => context.device.requireRoom("The run", total));
   const feeds = await openFeeds(context, config, plans);
-  const session = await TrainingSession.create(context.device, { config, folder, dataset, plans, feeds, from });
+  const parts = { config, folder, dataset, plans, feeds, from };
+  const session = await TrainingSession.create(context.device, parts, interlude);
   try {
-    yield* session.prepare(stop);
+    yield* session.prepare(beforeSteps);
     yield* session.train(stop);
   } finally {
     session.destroy();

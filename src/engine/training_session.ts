@@ -1,5 +1,13 @@
 import type { DatasetDescription } from "../data/mod.ts";
-import { averageName, decayScales, elementCount, type GpuDevice, type Variable, Variables } from "../gpu/mod.ts";
+import {
+  averageName,
+  decayScales,
+  elementCount,
+  type GpuDevice,
+  type Interlude,
+  type Variable,
+  Variables,
+} from "../gpu/mod.ts";
 import { type BestEvaluation, type Checkpoint, initialValues, type NamedTensor } from "../models/mod.ts";
 import type { Batch } from "./batches.ts";
 import type { CheckpointFolder } from "./checkpoint_folder.ts";
@@ -9,8 +17,9 @@ import { imagesUsed, type Planned, type TrainingPlans } from "./fit.ts";
 import { EngineError, type Metrics, type TrainingConfig, type TrainingEvent } from "./messages.ts";
 import { MetricSums, Speedometer } from "./metrics.ts";
 import { undecayedRoles } from "./optimization.ts";
+import { eventLoopTurn } from "./pace.ts";
 import { datasetOf } from "./resume.ts";
-import { eventLoopTurn, pipelined, Runner } from "./runner.ts";
+import { pipelined, Runner } from "./runner.ts";
 import { isEvaluated, learningRateOf, stepsPerEpoch, stepsToCheckpoint } from "./schedule.ts";
 import { valuesOf } from "./trained_network.ts";
 import type { StopSignals } from "./training.ts";
@@ -60,7 +69,8 @@ export class TrainingSession {
     this.#best = parts.from?.best;
   }
 
-  static async create(device: GpuDevice, parts: SessionParts): Promise<TrainingSession> {
+  /** @throws what the interlude throws. */
+  static async create(device: GpuDevice, parts: SessionParts, interlude: Interlude): Promise<TrainingSession> {
     const { full, tail, evaluation } = parts.plans;
     const made: { destroy(): void }[] = Object.values(parts.feeds);
     const add = <T extends { destroy(): void }>(part: T): T => {
@@ -70,7 +80,7 @@ export class TrainingSession {
     try {
       const variables = add(await device.allocate(() => new Variables(device, full.plan)));
       const runner = async ({ program, plan }: Planned) =>
-        add(await Runner.create(device, program, { plan, variables }));
+        add(await Runner.create(device, program, { plan, variables, interlude }));
       const gpu = {
         variables,
         full: await runner(full),
@@ -87,8 +97,11 @@ export class TrainingSession {
     }
   }
 
-  /** Compiles, then uploads the values to start from: compiling leaves garbage in the buffers. */
-  async *prepare({ signal, pause }: StopSignals): AsyncGenerator<TrainingEvent> {
+  /**
+   * Compiles, then uploads the values to start from: compiling leaves garbage in the buffers.
+   * @throws the signal's reason when aborted.
+   */
+  async *prepare(signal: AbortSignal): AsyncGenerator<TrainingEvent> {
     const { full, tail, evaluation } = this.#gpu;
     const runners = [full, tail, evaluation].filter((runner) => runner !== undefined);
     const pipelinesTotal = runners.reduce((sum, runner) => sum + runner.pipelines, 0);
@@ -97,7 +110,6 @@ export class TrainingSession {
     for (const runner of runners) {
       for await (const ready of runner.warmUp()) {
         signal.throwIfAborted();
-        if (pause.aborted) return;
         yield { kind: "preparing", ...position, pipelinesReady: before + ready, pipelinesTotal };
         await eventLoopTurn();
       }

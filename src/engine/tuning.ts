@@ -2,8 +2,9 @@ import project from "../../deno.json" with { type: "json" };
 import { type GpuDevice, Tuner, type TuningProgress } from "../gpu/mod.ts";
 import type { EngineContext } from "./context.ts";
 import type { TuneMode } from "./messages.ts";
+import { eventLoopTurn, paced } from "./pace.ts";
 import type { Program } from "./programs.ts";
-import { eventLoopTurn, planOptions } from "./runner.ts";
+import { planOptions } from "./runner.ts";
 
 export interface TuningOptions {
   readonly tune: TuneMode;
@@ -36,7 +37,7 @@ export async function* tunePrograms(
   signal: AbortSignal,
 ): AsyncGenerator<TuningProgress> {
   const graphs = programs.map((program) => ({ graph: program.graph, options: planOptions(device, program) }));
-  for await (const progress of tuner?.tune(graphs) ?? []) {
+  for await (const progress of tuner?.tune(graphs, paced(signal)) ?? []) {
     signal.throwIfAborted();
     yield progress;
     await eventLoopTurn();

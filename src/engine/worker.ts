@@ -12,6 +12,7 @@ import { planTraining, trainingMemory } from "./fit.ts";
 import { encodeFrame, readFrames } from "./frames.ts";
 import { InferenceService } from "./inference.ts";
 import { EngineError } from "./messages.ts";
+import { eventLoopTurn, paced } from "./pace.ts";
 import {
   BEAT_MS,
   type CallMessage,
@@ -21,7 +22,6 @@ import {
   type Interruption,
   type ToWorker,
 } from "./protocol.ts";
-import { eventLoopTurn } from "./runner.ts";
 import { train } from "./training.ts";
 import { openTuner } from "./tuning.ts";
 import { holdEngineLock } from "./worker_lock.ts";
@@ -118,11 +118,12 @@ class CallServer {
       case "check": {
         const config = message.argument;
         // A run that waits for another will have the memory for itself.
-        await planTraining(context, config, await context.datasets.describe(config.dataset));
+        const dataset = await context.datasets.describe(config.dataset);
+        await planTraining(context, config, { dataset, interlude: paced(signal) });
         return;
       }
       case "memory":
-        return trainingMemory(context, message.argument);
+        return await trainingMemory(context, message.argument, paced(signal));
       case "train": {
         for await (const event of train(context, message.argument, { signal, pause: running.pause.signal })) {
           const post = () => this.#post({ id: message.id, event });

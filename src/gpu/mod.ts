@@ -13,9 +13,10 @@ export {
   type Precision,
   type Variable,
 } from "./graph/graph.ts";
+export type { Interlude } from "./graph/interlude.ts";
 export type { BufferHandle, Target } from "./graph/kernel.ts";
 export type { Operation } from "./graph/operation.ts";
-export { type Plan, planGraph, type PlanOptions } from "./graph/plan.ts";
+export { type Plan, planGraph, planGraphPaced, type PlanOptions } from "./graph/plan.ts";
 export {
   BatchGather,
   type BatchInputs,

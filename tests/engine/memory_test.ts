@@ -43,7 +43,7 @@ Deno.test("trainingMemory() is what a run's buffers take at their peak, within 5
       batchSize: config.batchSize,
       precision: config.precision,
     };
-    const memory = trainingMemory({ device }, { ...question, images: { train: 100, test: 50 } });
+    const memory = await trainingMemory({ device }, { ...question, images: { train: 100, test: 50 } });
     const { total, ...parts } = memory;
     assertEquals(total, Object.values(parts).reduce((sum, bytes) => sum + bytes));
     // 150 images that stay on the GPU, each with two words.
@@ -60,18 +60,18 @@ Deno.test("trainingMemory() is what a run's buffers take at their peak, within 5
     // All that was claimed has been given back.
     device.requireRoom("Everything", device.memoryBudget ?? 0);
 
-    const withoutTail = trainingMemory({ device }, question);
+    const withoutTail = await trainingMemory({ device }, question);
     assertEquals([withoutTail.parameters, withoutTail.activations], [memory.parameters, memory.activations]);
     assert(withoutTail.workspace < memory.workspace);
     if (device.adapter.features.includes("shader-f16")) {
-      const mixed = trainingMemory({ device }, { ...question, precision: "mixed" });
+      const mixed = await trainingMemory({ device }, { ...question, precision: "mixed" });
       assert(mixed.activations < 0.9 * memory.activations, "f16 saves nothing");
     }
-    const averaged = trainingMemory({ device }, { ...question, images: { train: 100, test: 50 }, emaDecay: 0.9 });
+    const averaged = await trainingMemory({ device }, { ...question, images: { train: 100, test: 50 }, emaDecay: 0.9 });
     // Weights, gradients, momentum, and a little for statistics: an average is as much as one of the first three.
     const [more, third] = [averaged.parameters - memory.parameters, memory.parameters / 3];
     assert(more > 0.9 * third && more < third, `the average takes ${more} bytes, a third of the rest is ${third}`);
-    const twice = trainingMemory({ device }, { ...question, batchSize: 64 });
+    const twice = await trainingMemory({ device }, { ...question, batchSize: 64 });
     assert(twice.activations > 1.8 * memory.activations);
   } finally {
     device.destroy();

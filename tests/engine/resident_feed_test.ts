@@ -80,7 +80,7 @@ async function compareFeeds(
   { resident, host, epochs }: { resident: ResidentFeed; host: HostFeed; epochs: number[] },
 ): Promise<void> {
   const adapter = { adapter: device.adapter, target, memoryBudget: device.memoryBudget };
-  const plan = planProgram({ device: adapter }, program);
+  const plan = await planProgram({ device: adapter }, program);
   const variables = new Variables(device, plan);
   const runner = await Runner.create(device, program, { plan, variables });
   try {
@@ -146,7 +146,7 @@ function words(bytes: Uint8Array): Uint32Array {
 Deno.test("a step on resident images sends 24 bytes, in one submit", async () => {
   const device = await GpuDevice.open();
   const taker = program(8, { height: 4, width: 4, channels: 3 });
-  const plan = planProgram({ device }, taker);
+  const plan = await planProgram({ device }, taker);
   const variables = new Variables(device, plan);
   const runner = await Runner.create(device, taker, { plan, variables });
   const feed = await ResidentFeed.sequential(device, randomImages(20, 48), { batchSize: 8 });
@@ -207,7 +207,10 @@ Deno.test("planTraining() keeps images on the GPU where they fit, and refuses wh
     const { adapter, target } = device;
     const config = { ...smallConfig, limitTrain: undefined, limitTest: undefined };
     const plan = (memoryBudget: number | undefined, dataPath: TrainingConfig["dataPath"]) =>
-      planTraining({ device: { adapter, target, memoryBudget } }, { ...config, dataPath }, dataset);
+      planTraining({ device: { adapter, target, memoryBudget } }, { ...config, dataPath }, {
+        dataset,
+        interlude: async () => {},
+      });
     // Pixels, and two words an image.
     const bytes = (dataset.images.train + dataset.images.test) * (28 * 28 + 8);
     const plans = await plan(undefined, undefined);

@@ -1,13 +1,14 @@
 /**
  * A worker whose GPU fails once, as its URL's query says: `?fault=lost&after=20` at the 20th submit of the first
  * process that a data folder sees, `?fault=lost` at the first one after the file `fail-now` is there. The file
- * `fault-happened` keeps the next process from failing too.
+ * `fault-happened` keeps the next process from failing too. `?fault=slow` is a driver that compiles for a tenth of a
+ * second whenever a pipeline is created.
  */
 import { existsSync } from "node:fs";
 import { serveEngine } from "../../src/engine/worker.ts";
 import { GpuDevice } from "../../src/gpu/mod.ts";
 
-type Fault = "lost" | "validation" | "shader" | "out-of-memory" | "hang" | "crash" | "open";
+type Fault = "lost" | "validation" | "shader" | "out-of-memory" | "hang" | "crash" | "open" | "slow";
 
 const query = new URL(import.meta.url).searchParams;
 const fault = query.get("fault") as Fault;
@@ -23,12 +24,24 @@ await serveEngine({
       Deno.exit(7);
     }
     const device = await GpuDevice.open();
+    if (fault === "slow") {
+      slowDown(device, happen);
+      return device;
+    }
     let calls = 0;
     const isTime = () => after ? ++calls === Number(after) : existsSync(`${dataDir}/fail-now`) && ++calls === 1;
     arm(device, { isTime, happen });
     return device;
   },
 });
+
+function slowDown({ handle }: GpuDevice, happen: () => void): void {
+  onCall(() => true, handle, "createComputePipeline", (create, descriptor) => {
+    happen();
+    for (const end = performance.now() + 100; performance.now() < end;);
+    return create(descriptor);
+  });
+}
 
 interface Trigger {
   isTime(): boolean;

@@ -1,6 +1,7 @@
 import { type GpuDevice, pipelineKey } from "../device/mod.ts";
 import { createDispatch, type Dispatch, recordDispatches } from "./dispatch.ts";
 import type { Draw, StepKey } from "./draw.ts";
+import type { Interlude } from "./interlude.ts";
 import type { BufferHandle, Kernel } from "./kernel.ts";
 import type { Plan } from "./plan.ts";
 import type { Border } from "./slots.ts";
@@ -8,6 +9,9 @@ import type { Tensor } from "./tensor.ts";
 import type { Variables } from "./variables.ts";
 
 const USAGE = GPUBufferUsage.STORAGE | GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST | GPUBufferUsage.COPY_SRC;
+
+/** Pipelines that the driver has compiled: those that ran once. Executions with equal kernels share them. */
+const compiled = new WeakSet<GPUComputePipeline>();
 
 /** A plan with its buffers, pipelines and bind groups on a device: a step only replays it. */
 export class Execution {
@@ -37,16 +41,17 @@ export class Execution {
    * Creates buffers, pipelines and bind groups.
    * @param options.repack Whether parameters change between steps, so that kernels that read parameters alone run
    * every step; otherwise they run when `variables.version` has changed.
+   * @param options.interlude After each kernel: where the driver compiles as a pipeline is created, they take minutes.
    * @throws {GpuError} when a buffer, a shader or a binding is refused.
    */
   static async create(
     device: GpuDevice,
     plan: Plan,
-    options: { readonly variables: Variables; readonly repack: boolean },
+    options: { readonly variables: Variables; readonly repack: boolean; readonly interlude?: Interlude },
   ): Promise<Execution> {
     const execution = await device.allocate(() => new Execution(device, plan, options.variables));
     try {
-      await execution.#build(options.repack);
+      await execution.#build(options);
     } catch (error) {
       execution.destroy();
       throw error;
@@ -65,19 +70,26 @@ export class Execution {
   }
 
   /**
-   * Makes the driver compile: runs one workgroup of each distinct pipeline, and yields the number ready. Leaves garbage
-   * in every buffer, variables and inputs included, so it comes before anything is uploaded.
+   * Makes the driver compile: runs one workgroup of each distinct pipeline that never ran, and yields the number ready.
+   * Leaves garbage in every buffer, variables and inputs included, so it comes before anything is uploaded.
    */
   async *warmUp(): AsyncGenerator<number> {
+    const { handle } = this.#device;
     yield 0;
-    for (let ready = 1; ready <= this.#distinct.length; ready++) {
-      const encoder = this.#device.handle.createCommandEncoder();
-      encodePass(encoder, [{ ...this.#distinct[ready - 1], workgroups: [1, 1, 1] }]);
-      this.#device.handle.queue.submit([encoder.finish()]);
-      await this.#device.handle.queue.onSubmittedWorkDone();
+    for (const [index, dispatch] of this.#distinct.entries()) {
+      if (!compiled.has(dispatch.pipeline)) {
+        const encoder = handle.createCommandEncoder();
+        encodePass(encoder, [{ ...dispatch, workgroups: [1, 1, 1] }]);
+        handle.queue.submit([encoder.finish()]);
+        // Deno waits for the GPU in the call itself; awaited, it sleeps for 10 ms more.
+        handle.queue.onSubmittedWorkDone().catch(() => {});
+        compiled.add(dispatch.pipeline);
+      }
       this.#device.check();
-      yield ready;
+      yield index + 1;
     }
+    await handle.queue.onSubmittedWorkDone();
+    this.#device.check();
   }
 
   /** Fills every working buffer but the borders of images with NaN, so that a kernel that misses an element shows. */
@@ -165,7 +177,9 @@ export class Execution {
     return value;
   }
 
-  async #build(repack: boolean): Promise<void> {
+  async #build(
+    { repack, interlude }: { readonly repack: boolean; readonly interlude?: Interlude },
+  ): Promise<void> {
     const seen = new Set<string>();
     for (const kernel of this.#plan.kernels) {
       const dispatch = await createDispatch(this.#device, kernel, (buffer) => this.#resolve(buffer));
@@ -173,6 +187,7 @@ export class Execution {
       const key = pipelineKey(kernel);
       if (!seen.has(key)) this.#distinct.push(dispatch);
       seen.add(key);
+      await interlude?.();
     }
   }
 

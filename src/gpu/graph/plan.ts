@@ -4,6 +4,7 @@ import type { Condition, Draw } from "./draw.ts";
 import { fuseOperations } from "./fuse.ts";
 import { type GatedGradients, gatedGradients } from "./gated_gradients.ts";
 import type { Graph } from "./graph.ts";
+import type { Interlude } from "./interlude.ts";
 import type { BufferHandle, Candidate, ImageBuffer, Kernel, ParameterRange, Question, Target } from "./kernel.ts";
 import type { Lowering, Operation } from "./operation.ts";
 import { type PackedBuffers, Packing } from "./packing.ts";
@@ -52,7 +53,21 @@ export interface PlanOptions {
  * @throws {MemoryLimitError} when a buffer cannot be bound or the whole is past the budget.
  */
 export function planGraph(graph: Graph, options: PlanOptions): Plan {
-  return new Planner(graph, options).run();
+  const parts = new Planner(graph, options).run();
+  while (true) {
+    const { done, value } = parts.next();
+    if (done) return value;
+  }
+}
+
+/** The same with an interlude after each operation: thousands of them take seconds. */
+export async function planGraphPaced(graph: Graph, options: PlanOptions, interlude?: Interlude): Promise<Plan> {
+  const parts = new Planner(graph, options).run();
+  while (true) {
+    const { done, value } = parts.next();
+    if (done) return value;
+    await interlude?.();
+  }
 }
 
 class Planner implements Lowering {
@@ -99,13 +114,14 @@ class Planner implements Lowering {
     };
   }
 
-  run(): Plan {
+  /** Yields after each operation. */
+  *run(): Generator<void, Plan> {
     const origins = new Map<Kernel, Operation>();
     const keep = new Set(this.#options.keep ?? []);
     for (const tensor of new Set(this.#operations.flatMap((operation) => operation.inputs))) {
       if (tensor.role === "source") this.#slots.reserve(this.#place(tensor).buffer);
     }
-    this.#operations.forEach((operation, position) => {
+    for (const [position, operation] of this.#operations.entries()) {
       for (const output of operation.outputs) {
         const image = this.#place(output);
         const border = borderOf(image);
@@ -119,7 +135,8 @@ class Planner implements Lowering {
       const gate = this.#gates.get(operation);
       if (gate) this.onlyWhen({ draw: gate, open: true }, kernels);
       this.#releaseAfter(operation, position, keep);
-    });
+      yield;
+    }
     return this.#finish(origins, keep);
   }
 

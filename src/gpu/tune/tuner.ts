@@ -1,7 +1,8 @@
 import { driverFiles, type GpuDevice, Stopwatch } from "../device/mod.ts";
 import type { Graph } from "../graph/graph.ts";
+import type { Interlude } from "../graph/interlude.ts";
 import type { Candidate, Question } from "../graph/kernel.ts";
-import { planGraph, type PlanOptions } from "../graph/plan.ts";
+import { planGraphPaced, type PlanOptions } from "../graph/plan.ts";
 import { Choices } from "./choices.ts";
 import { contest, type Trial } from "./contest.ts";
 import { RandomFill } from "./random_fill.ts";
@@ -64,12 +65,13 @@ export class Tuner {
 
   /**
    * Measures what plans of the graphs ask and nobody has answered, in the order of asking; plan them afterwards. Yields
-   * before the first candidate and after each, so that other work goes on and an end is heard.
+   * before the first candidate and after each, so that other work goes on and an end is heard; the interlude is for the
+   * planning before.
    * @throws {GpuError} when the device is lost.
    * @throws {MemoryLimitError} when a graph does not fit.
    */
-  async *tune(graphs: readonly TunedGraph[]): AsyncGenerator<TuningProgress> {
-    const questions = this.#openQuestions(graphs);
+  async *tune(graphs: readonly TunedGraph[], interlude?: Interlude): AsyncGenerator<TuningProgress> {
+    const questions = await this.#openQuestions(graphs, interlude);
     const total = questions.reduce((sum, { candidates }) => sum + candidates.length, 0);
     if (total === 0) return;
     let done = 0;
@@ -98,14 +100,14 @@ export class Tuner {
   }
 
   /** What is asked once and has an answer to be found. */
-  #openQuestions(graphs: readonly TunedGraph[]): Question[] {
+  async #openQuestions(graphs: readonly TunedGraph[], interlude?: Interlude): Promise<Question[]> {
     const open = new Map<string, Question>();
     const choose = (question: Question) => {
       const isOpen = question.candidates.length > 1 && !this.#choices.get(question.key);
       if (isOpen && !open.has(question.key)) open.set(question.key, question);
       return this.choose(question);
     };
-    for (const { graph, options } of graphs) planGraph(graph, { ...options, choose });
+    for (const { graph, options } of graphs) await planGraphPaced(graph, { ...options, choose }, interlude);
     return [...open.values()];
   }
 
