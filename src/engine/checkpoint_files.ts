@@ -1,6 +1,6 @@
 /** One checkpoint file: written whole or not at all, read with every doubt. */
 import { dirname } from "node:path";
-import { type Checkpoint, CheckpointError, decodeCheckpoint } from "../models/mod.ts";
+import { type Checkpoint, CheckpointError, DamagedCheckpointError, decodeCheckpoint } from "../models/mod.ts";
 import { EngineError } from "./messages.ts";
 
 /** Marks a file that is not whole yet. */
@@ -8,6 +8,9 @@ export const PARTIAL = ".partial";
 
 /** Twice what the largest network here needs; a larger file is none of ours, and is not read into memory. */
 const MAX_BYTES = 4 * 2 ** 30;
+
+/** Where runs keep their checkpoints and nobody else writes: what cannot be read there could be, once. */
+const OF_A_RUN = /^runs\/[^/]+\/checkpoints\/step-\d+\.safetensors$/;
 
 /** A file that is whole on the disk, under a temporary name; disposed of unpublished, it is gone. */
 export interface StagedFile extends AsyncDisposable {
@@ -67,24 +70,35 @@ export async function removeFile(path: string): Promise<void> {
 
 /**
  * @param path Relative to the data folder.
- * @throws {EngineError} `not-found` or, for a damaged file, `invalid`.
+ * @throws {EngineError} as `readCheckpointBytes()` and `useCheckpoint()`.
  */
 export async function readCheckpoint(dataDir: string, path: string): Promise<Checkpoint> {
+  const bytes = await readCheckpointBytes(dataDir, path);
+  return useCheckpoint(path, () => decodeCheckpoint(bytes));
+}
+
+/**
+ * Does something that may find the file of this path to be no checkpoint.
+ * @throws {EngineError} `damaged` for what was one, `invalid` for what never was.
+ */
+export function useCheckpoint<T>(path: string, use: () => T): T {
   try {
-    return decodeCheckpoint(await readCheckpointBytes(dataDir, path));
+    return use();
   } catch (error) {
     if (!(error instanceof CheckpointError)) throw error;
-    throw new EngineError("invalid", `Cannot read the checkpoint "${path}": ${error.message}`, { cause: error });
+    const kind = error instanceof DamagedCheckpointError ? "damaged" : unreadableKind(path);
+    throw new EngineError(kind, `Cannot read the checkpoint "${path}": ${error.message}`, { cause: error });
   }
 }
 
 /**
  * The bytes of a file that may be a checkpoint.
- * @throws {EngineError} `not-found`, or `invalid` for what is no readable file or too large for one of ours.
+ * @throws {EngineError} `not-found`, or for what is no readable file or too large for one of ours `invalid`, among a
+ * run's checkpoints `damaged`.
  */
 export async function readCheckpointBytes(dataDir: string, path: string): Promise<Uint8Array<ArrayBuffer>> {
   const unreadable = (reason: string, cause?: unknown) =>
-    new EngineError("invalid", `Cannot read the checkpoint "${path}": ${reason}`, { cause });
+    new EngineError(unreadableKind(path), `Cannot read the checkpoint "${path}": ${reason}`, { cause });
   try {
     const { isFile, size } = await Deno.stat(`${dataDir}/${path}`);
     if (!isFile) throw unreadable("it is no readable file");
@@ -97,6 +111,10 @@ export async function readCheckpointBytes(dataDir: string, path: string): Promis
     }
     throw unreadable("it is no readable file", cause);
   }
+}
+
+function unreadableKind(path: string): "damaged" | "invalid" {
+  return OF_A_RUN.test(path) ? "damaged" : "invalid";
 }
 
 async function syncFolder(path: string): Promise<void> {

@@ -1,6 +1,6 @@
 import { DatasetError, UnknownDatasetError } from "../data/mod.ts";
 import { GpuError, MemoryLimitError, ShapeError } from "../gpu/mod.ts";
-import { CheckpointError, ModelError } from "../models/mod.ts";
+import { CheckpointError, DamagedCheckpointError, ModelError } from "../models/mod.ts";
 import { EngineError, type EngineErrorKind } from "./messages.ts";
 
 /** The one place where errors of data/, models/ and gpu/ become the engine's. */
@@ -22,6 +22,7 @@ function withoutPaths(message: string): string {
 function kindOf(error: unknown): EngineErrorKind {
   if (error instanceof UnknownDatasetError) return "not-found";
   if (error instanceof ModelError || error instanceof ShapeError) return "invalid";
+  if (error instanceof DamagedCheckpointError) return "damaged";
   if (error instanceof DatasetError || error instanceof CheckpointError) return "invalid";
   if (error instanceof MemoryLimitError) return "exhausted";
   if (error instanceof GpuError) {

@@ -1,8 +1,8 @@
 /** Checkpoints made ready to be carried away: files named by their content, which no run deletes or writes again. */
 import { createHash } from "node:crypto";
-import { CheckpointError, decodeCheckpoint, encodeCheckpoint, withoutOptimizer } from "../models/mod.ts";
-import { readCheckpointBytes, stageFile } from "./checkpoint_files.ts";
-import { EngineError, type ExportedModel, type ExportJob } from "./messages.ts";
+import { decodeCheckpoint, encodeCheckpoint, withoutOptimizer } from "../models/mod.ts";
+import { readCheckpointBytes, stageFile, useCheckpoint } from "./checkpoint_files.ts";
+import type { ExportedModel, ExportJob } from "./messages.ts";
 
 const FOLDER = "exports";
 /** An export that nobody has asked for in this time is deleted at the next one. */
@@ -17,7 +17,7 @@ export class Exporter {
     this.#dataDir = dataDir;
   }
 
-  /** @throws {EngineError} `not-found`, `invalid` for a damaged checkpoint, `storage`. */
+  /** @throws {EngineError} `not-found`, `damaged`, `storage`. */
   async export(job: ExportJob): Promise<ExportedModel> {
     const key = JSON.stringify([job.checkpoint, job.optimizerState]);
     const known = await this.#known.get(key)?.catch(() => undefined);
@@ -30,7 +30,7 @@ export class Exporter {
 
   async #make({ checkpoint: path, optimizerState }: ExportJob): Promise<ExportedModel> {
     const bytes = await readCheckpointBytes(this.#dataDir, path);
-    const content = exportedBytes(path, bytes, optimizerState);
+    const content = useCheckpoint(path, () => exportedBytes(bytes, optimizerState));
     const sha256 = createHash("sha256").update(content).digest("hex");
     const exported = { path: `${FOLDER}/${sha256}.safetensors`, bytes: content.length, sha256 };
     await Deno.mkdir(`${this.#dataDir}/${FOLDER}`, { recursive: true });
@@ -64,13 +64,8 @@ export class Exporter {
   }
 }
 
-/** The checkpoint as it is, or without what only training needs. */
-function exportedBytes(path: string, bytes: Uint8Array<ArrayBuffer>, optimizerState: boolean): Uint8Array {
-  try {
-    const checkpoint = decodeCheckpoint(bytes);
-    return optimizerState ? bytes : encodeCheckpoint(withoutOptimizer(checkpoint));
-  } catch (error) {
-    if (!(error instanceof CheckpointError)) throw error;
-    throw new EngineError("invalid", `Cannot export the checkpoint "${path}": ${error.message}`, { cause: error });
-  }
+/** The checkpoint as it is, or without what only training needs. @throws {CheckpointError} */
+function exportedBytes(bytes: Uint8Array<ArrayBuffer>, optimizerState: boolean): Uint8Array {
+  const checkpoint = decodeCheckpoint(bytes);
+  return optimizerState ? bytes : encodeCheckpoint(withoutOptimizer(checkpoint));
 }

@@ -260,12 +260,13 @@ export interface Engine {
 }
 
 /**
- * `invalid`: the request's fault; `exhausted`: does not fit; `fault`: the GPU, its driver or the worker failed, and the
+ * `invalid`: the request's fault; `damaged`: what was stored cannot be read any more; `exhausted`: does not fit; `fault`: the GPU, its driver or the worker failed, and the
  * worker has been replaced; `unsupported`: the adapter cannot do it; `diverged`: the loss is not finite; `storage`: no room on the disk; `internal`: ours.
  */
 export type EngineErrorKind =
   | "invalid"
   | "not-found"
+  | "damaged"
   | "exhausted"
   | "unavailable"
   | "fault"

@@ -3,6 +3,7 @@ export {
   type BestEvaluation,
   type Checkpoint,
   type CheckpointDataset,
+  DamagedCheckpointError,
   decodeCheckpoint,
   encodeCheckpoint,
   type NamedTensor,

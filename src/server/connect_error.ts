@@ -20,6 +20,7 @@ const requestCodes: Readonly<Record<RequestErrorKind, Code>> = {
 const engineCodes: Readonly<Record<EngineErrorKind, Code>> = {
   "invalid": Code.InvalidArgument,
   "not-found": Code.NotFound,
+  "damaged": Code.DataLoss,
   "exhausted": Code.ResourceExhausted,
   "unavailable": Code.Unavailable,
   "fault": Code.Unavailable,

@@ -1,7 +1,8 @@
-import { assertEquals, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertThrows } from "@std/assert";
 import {
   type Checkpoint,
   CheckpointError,
+  DamagedCheckpointError,
   decodeCheckpoint,
   encodeCheckpoint,
   readSafetensors,
@@ -38,9 +39,22 @@ Deno.test("decodeCheckpoint() refuses a file that ends early, or goes on", () =>
   assertThrows(() => decodeCheckpoint(longer), CheckpointError);
 });
 
+Deno.test("decodeCheckpoint() tells what was a checkpoint once from what never was one", () => {
+  const whole = encodeCheckpoint(checkpointAt(7));
+  const flipped = whole.slice();
+  flipped[whole.length - 1] ^= 1;
+  for (const damaged of [flipped, whole.slice(0, whole.length - 1), whole.slice(0, whole.length - 60)]) {
+    assertThrows(() => decodeCheckpoint(damaged), DamagedCheckpointError);
+  }
+  for (const bytes of [new TextEncoder().encode("a letter"), writeSafetensors({}, { format: "multistep-0" })]) {
+    const error = assertThrows(() => decodeCheckpoint(bytes), CheckpointError);
+    assert(!(error instanceof DamagedCheckpointError), error.message);
+  }
+});
+
 Deno.test("decodeCheckpoint() refuses a file of the same content without a checksum", () => {
   const { tensors, metadata } = readSafetensors(encodeCheckpoint(checkpointAt(7)));
   const { sha256: _, ...rest } = metadata;
-  assertThrows(() => decodeCheckpoint(writeSafetensors(tensors, rest)), CheckpointError, "no checksum");
+  assertThrows(() => decodeCheckpoint(writeSafetensors(tensors, rest)), DamagedCheckpointError, "no checksum");
   assertThrows(() => decodeCheckpoint(writeSafetensors(tensors, { format: "pt" })), CheckpointError, '"pt"');
 });

@@ -18,6 +18,7 @@ Deno.test("toConnectError() gives every error made on purpose its code and keeps
     [new RequestError("unavailable", "text"), Code.Unavailable],
     [new EngineError("invalid", "text"), Code.InvalidArgument],
     [new EngineError("not-found", "text"), Code.NotFound],
+    [new EngineError("damaged", "text"), Code.DataLoss],
     [new EngineError("exhausted", "text"), Code.ResourceExhausted],
     [new EngineError("unavailable", "text"), Code.Unavailable],
     [new EngineError("unsupported", "text"), Code.FailedPrecondition],

@@ -5,14 +5,22 @@
  * `optimizer.average.<parameter>` where there is one, and what is needed to go on or to use it as JSON in the metadata. A
  * checksum covers the whole file.
  */
+import { Buffer } from "node:buffer";
 import { averageName } from "../../gpu/mod.ts";
 import type { ModelSpec } from "../spec.ts";
 import { BLANK_SEAL, checkSeal, seal } from "./seal.ts";
 import { CheckpointError, readSafetensors, type SafetensorsTensor, writeSafetensors } from "./safetensors.ts";
 
 const FORMAT = "multistep-1";
+/** In the header's JSON; within a name or a value its quotes would be escaped. */
+const MARK = `"format":"${FORMAT}"`;
 const OPTIMIZER_PREFIX = "optimizer.";
 const VELOCITY_PREFIX = `${OPTIMIZER_PREFIX}velocity.`;
+
+/** What was a checkpoint of this project, which are written whole, and is no more. */
+export class DamagedCheckpointError extends CheckpointError {
+  override readonly name = "DamagedCheckpointError";
+}
 
 export interface NamedTensor {
   readonly shape: readonly number[];
@@ -98,8 +106,24 @@ export function encodeCheckpoint(checkpoint: Checkpoint): Uint8Array<ArrayBuffer
   return file;
 }
 
-/** @throws {CheckpointError} for a file that is damaged, altered or not a checkpoint of this project. */
+/**
+ * @throws {DamagedCheckpointError} for a checkpoint of this project that was cut off or altered.
+ * @throws {CheckpointError} for a file that shows no sign of having been one.
+ */
 export function decodeCheckpoint(bytes: Uint8Array<ArrayBuffer>): Checkpoint {
+  try {
+    return decodeWhole(bytes);
+  } catch (error) {
+    if (!(error instanceof CheckpointError) || !isMarked(bytes)) throw error;
+    throw new DamagedCheckpointError(error.message, { cause: error });
+  }
+}
+
+function isMarked(bytes: Uint8Array<ArrayBuffer>): boolean {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).includes(MARK);
+}
+
+function decodeWhole(bytes: Uint8Array<ArrayBuffer>): Checkpoint {
   const { tensors, metadata } = readSafetensors(bytes);
   if (metadata.format !== FORMAT) {
     throw new CheckpointError(

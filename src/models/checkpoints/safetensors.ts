@@ -41,7 +41,7 @@ export interface SafetensorsFile {
 
 /** A checkpoint that cannot be read, or tensors that cannot be written as one; the message says what is wrong where. */
 export class CheckpointError extends Error {
-  override readonly name = "CheckpointError";
+  override readonly name: string = "CheckpointError";
 }
 
 /** Bytes an element, widest first: in this order every tensor of a file starts at a multiple of its element's size. */
