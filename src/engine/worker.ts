@@ -13,6 +13,7 @@ import { encodeFrame, readFrames } from "./frames.ts";
 import { InferenceService } from "./inference.ts";
 import { EngineError } from "./messages.ts";
 import { eventLoopTurn, paced } from "./pace.ts";
+import { watchParent } from "./parent_watch.ts";
 import {
   BEAT_MS,
   type CallMessage,
@@ -37,6 +38,7 @@ export async function serveEngine({ openDevice = GpuDevice.open }: WorkerOptions
   for (const signal of ["SIGINT", "SIGTERM"] as const) Deno.addSignalListener(signal, () => {});
   // Where memory runs out, the system is to end this process rather than the server, which starts another.
   await Deno.writeTextFile("/proc/self/oom_score_adj", "500").catch(() => {});
+  await watchParent();
   const server = new CallServer(openDevice);
   for await (const message of readFrames(Deno.stdin.readable)) server.receive(message as ToWorker);
   return killSelf();

@@ -100,27 +100,55 @@ Deno.test("close() kills a worker that does not let go in the time it is given",
   });
 });
 
-Deno.test("a worker that hangs ends with its process, however early that ends", async () => {
-  const dataDir = await Deno.makeTempDir({ prefix: "multistep-fault-" });
+/** A process of its own that starts an engine and does what the script says; it is given up, not closed. */
+function startEngineProcess(options: string, script: string): Deno.ChildProcess {
   const modules = ["../../src/engine/mod.ts", "../support/small_training.ts"].map((path) => {
     return new URL(path, import.meta.url).href;
   });
-  const script = `
+  const program = `
     const modules = ${JSON.stringify(modules)}.map((module) => import(module));
     const [{ startEngine }, { workerProcessId }] = await Promise.all(modules);
-    await startEngine({ dataDir: "${dataDir}" });
-    Deno.kill(workerProcessId("${dataDir}"), "SIGSTOP");
-    Deno.exit(130);
+    await startEngine(${options});
+    ${script}
   `;
-  const args = ["eval", "--no-check", script];
-  const child = new Deno.Command(Deno.execPath(), { args, stdout: "null", stderr: "null" }).spawn();
-  assertEquals((await child.status).code, 130);
+  const args = ["eval", "--no-check", program];
+  return new Deno.Command(Deno.execPath(), { args, stdout: "null", stderr: "null" }).spawn();
+}
+
+/** Whether the worker that had the data folder is gone; kills it where it is not. */
+async function isFreed(dataDir: string): Promise<boolean> {
   const worker = workerProcessId(dataDir);
   try {
     (await holdEngineLock(dataDir, 5_000))[Symbol.dispose]();
-  } catch (error) {
+    return true;
+  } catch {
     Deno.kill(worker, "SIGKILL");
-    throw error;
+    return false;
+  } finally {
+    await Deno.remove(dataDir, { recursive: true });
   }
-  await Deno.remove(dataDir, { recursive: true });
+}
+
+Deno.test("a worker that hangs ends with its process, however early that ends", async () => {
+  const dataDir = await Deno.makeTempDir({ prefix: "multistep-fault-" });
+  const child = startEngineProcess(
+    `{ dataDir: "${dataDir}" }`,
+    `Deno.kill(workerProcessId("${dataDir}"), "SIGSTOP");
+    Deno.exit(130);`,
+  );
+  assertEquals((await child.status).code, 130);
+  assert(await isFreed(dataDir));
+});
+
+Deno.test("a worker that hangs ends soon after its process was killed", async () => {
+  const dataDir = await Deno.makeTempDir({ prefix: "multistep-fault-" });
+  const worker = new URL("../support/faulty_worker.ts?fault=open-hangs", import.meta.url).href;
+  const child = startEngineProcess(`{ dataDir: "${dataDir}", worker: new URL("${worker}") }`, "");
+  try {
+    await until(() => existsSync(`${dataDir}/fault-happened`), "the hang");
+  } finally {
+    child.kill("SIGKILL");
+    await child.status;
+  }
+  assert(await isFreed(dataDir));
 });

@@ -8,7 +8,7 @@ import { existsSync } from "node:fs";
 import { serveEngine } from "../../src/engine/worker.ts";
 import { GpuDevice } from "../../src/gpu/mod.ts";
 
-type Fault = "lost" | "validation" | "shader" | "out-of-memory" | "hang" | "crash" | "open" | "slow";
+type Fault = "lost" | "validation" | "shader" | "out-of-memory" | "hang" | "crash" | "open" | "open-hangs" | "slow";
 
 const query = new URL(import.meta.url).searchParams;
 const fault = query.get("fault") as Fault;
@@ -22,6 +22,10 @@ await serveEngine({
     if (fault === "open") {
       happen();
       Deno.exit(7);
+    }
+    if (fault === "open-hangs") {
+      happen();
+      while (true);
     }
     const device = await GpuDevice.open();
     if (fault === "slow") {
