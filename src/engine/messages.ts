@@ -232,8 +232,8 @@ export interface Engine {
   readonly adapter: AdapterInfo;
   /** False while the worker that owns the GPU is being replaced. */
   readonly available: boolean;
-  /** Calls the listener with every change of `available`. */
-  onAvailability(listener: (available: boolean) => void): void;
+  /** Calls the listener with every change of `available`, until what it returns is disposed of. */
+  onAvailability(listener: (available: boolean) => void): Disposable;
   /**
    * Checks a configuration without touching the GPU: model and data set exist, the batch fits in memory.
    * @throws {EngineError} `invalid` or `not-found`, with a message for the user.

@@ -51,7 +51,7 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
 
 class SupervisedEngine implements Engine {
   readonly #options: EngineOptions;
-  readonly #listeners: ((available: boolean) => void)[] = [];
+  readonly #listeners = new Set<(available: boolean) => void>();
   readonly #closing = new AbortController();
   /** The newest worker, opened or not. */
   #client: WorkerClient | undefined;
@@ -82,8 +82,9 @@ class SupervisedEngine implements Engine {
     return this.#available;
   }
 
-  onAvailability(listener: (available: boolean) => void): void {
-    this.#listeners.push(listener);
+  onAvailability(listener: (available: boolean) => void): Disposable {
+    this.#listeners.add(listener);
+    return { [Symbol.dispose]: () => this.#listeners.delete(listener) };
   }
 
   async check(config: TrainingConfig): Promise<void> {
@@ -149,7 +150,8 @@ class SupervisedEngine implements Engine {
   /** A worker, however many attempts it takes. */
   async #awaitWorker(signal: AbortSignal): Promise<WorkerClient> {
     while (true) {
-      AbortSignal.any([signal, this.#closing.signal]).throwIfAborted();
+      signal.throwIfAborted();
+      this.#closing.signal.throwIfAborted();
       const { promise } = this.#nextAttempt;
       try {
         return await this.#worker;

@@ -57,13 +57,14 @@ export class FakeEngine implements Engine {
   replacementTime = 0;
   trainedWhileUnavailable = false;
   closed = false;
-  private readonly listeners: ((available: boolean) => void)[] = [];
+  readonly listeners = new Set<(available: boolean) => void>();
   private isStubborn = false;
 
   constructor(readonly dataDir: string, readonly options: FakeEngineOptions = {}) {}
 
-  onAvailability(listener: (available: boolean) => void): void {
-    this.listeners.push(listener);
+  onAvailability(listener: (available: boolean) => void): Disposable {
+    this.listeners.add(listener);
+    return { [Symbol.dispose]: () => this.listeners.delete(listener) };
   }
 
   setAvailable(available: boolean): void {

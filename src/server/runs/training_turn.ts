@@ -105,7 +105,7 @@ function afterRetries(message: string, retries: number): string {
 async function availability(engine: Engine, signal: AbortSignal): Promise<void> {
   if (engine.available) return;
   const { promise, resolve } = Promise.withResolvers<void>();
-  engine.onAvailability((available) => available && resolve());
+  using _listening = engine.onAvailability((available) => available && resolve());
   const timer = setTimeout(resolve, replacementPatience);
   await untilAborted(promise, signal).catch(() => {});
   clearTimeout(timer);

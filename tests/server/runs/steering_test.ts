@@ -193,6 +193,7 @@ Deno.test(
     await events(id);
     assertEquals(runs.get(id).state, "SUCCEEDED");
     assertEquals(engine.trainedWhileUnavailable, false);
+    assertEquals(engine.listeners.size, 0, "who waited for the engine still listens");
   }),
 );
 
