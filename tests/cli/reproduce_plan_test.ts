@@ -9,6 +9,7 @@ import {
   cifar10Depth,
   imagenet,
   type Network,
+  stochasticDepth,
   type Table,
   tables,
 } from "../../src/cli/reproduce/tables.ts";
@@ -43,6 +44,7 @@ Deno.test("tables have the paper's errors, each with its tag", () => {
     "8x64d: 17.77c 17.49m",
     "16x64d: 17.31c 16.79m",
   ]);
+  assertEquals(errors(stochasticDepth), ["56: 5.66m 5.14m", "110: 5.25m 4.8m", "1202: 4.91m -"]);
   assertEquals(errors(imagenet), ["50: 24.7c 23.8c", "101: 23.6c 22.6c"]);
 });
 
@@ -54,7 +56,12 @@ Deno.test("tables have the paper's parameter counts in millions, each with its t
 Deno.test("tables have the paper's recipes", () => {
   const text = ({ recipe: { epochs, milestones, batchSize, weightDecay, tag } }: Pick<Table, "recipe">) =>
     `${epochs} ${milestones} ${batchSize} ${weightDecay} ${tag}`;
-  assertEquals(tables.map(text), ["160 80,120 128 0.0001 c", "300 150,225 128 0.0001 m", "90 30,60 256 0.0001 m"]);
+  assertEquals(tables.map(text), [
+    "160 80,120 128 0.0001 c",
+    "300 150,225 128 0.0001 m",
+    "500 250,375 128 0.0001 c",
+    "90 30,60 256 0.0001 m",
+  ]);
   assertEquals(cifar100Resnext.rows.map(({ recipe }) => recipe?.weightDecay), [undefined, undefined, 5e-4, 5e-4]);
   for (const { recipe } of tables) assertEquals([recipe.learningRate, recipe.momentum], [0.1, 0.9]);
 });
@@ -105,6 +112,7 @@ Deno.test("planRuns() trains both networks of each row with each seed", async ()
     optimizer: { learningRate: 0.1, momentum: 0.9, weightDecay: 1e-4 },
     schedule: { milestones: [80, 120], factor: 0.1 },
     augmentation: { cropPadding: 4, horizontalFlip: true },
+    stochastic: undefined,
   });
   assertEquals((await planRuns(cifar10Depth, { seeds: 3 })).networks.length, 10);
 });
@@ -124,6 +132,21 @@ Deno.test("planRuns() takes another data set as it is, and a row's own recipe", 
     assertEquals([dataset, augmentation, limitTrain, limitTest], ["digits", undefined, 100, 50]);
     assertEquals(schedule?.milestones, [2, 3]);
   }
+});
+
+Deno.test("planRuns() drops blocks in the table of stochastic depth, with the authors' probabilities", async () => {
+  const plan = await planRuns(stochasticDepth, { seeds: 1 });
+  assertEquals(
+    plannedRuns(plan).map(({ model, config }) => `${model} ${config.stochastic?.depth?.survival}`),
+    [
+      "resnet-56 0.8",
+      "lm-resnet-56 0.8",
+      "resnet-110 0.5",
+      "lm-resnet-110 0.5",
+      "resnet-1202 0.5",
+      "lm-resnet-1202 0.5",
+    ],
+  );
 });
 
 Deno.test("a planned run's request id is its table, row, seed and configuration's", async () => {

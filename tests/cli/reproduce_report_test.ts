@@ -152,7 +152,7 @@ Deno.test("reportMarkdown() has the spread, the recipe, the place and the runs",
   );
   const text = reportMarkdown(report);
   assertStringIncludes(text, "| 20 | resnet-20 | 9.50 ± 0.71 | 2 | 8.75 [c] | 272,378 | 0.27M [m] | 100.0 |");
-  assertStringIncludes(text, "| resnet-20, lm-resnet-20 | 160 | 0.1 | 80, 120 | 128 | 0.9 | 0.0001 | [c] |");
+  assertStringIncludes(text, "| resnet-20, lm-resnet-20 | 160 | 0.1 | 80, 120 | 128 | 0.9 | 0.0001 | – | [c] |");
   assertStringIncludes(text, "- Hardware: llvmpipe (software Vulkan), as the server told on 2026-02-03T04:05:06.000Z");
   assertStringIncludes(
     text,

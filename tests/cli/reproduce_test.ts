@@ -198,7 +198,7 @@ Deno.test("reproduce says what is wrong in one sentence", async () => {
     for (
       const [line, code, words] of [
         ["reproduce", 2, "Argument TABLE is missing"],
-        ["reproduce cifar11", 2, "must be one of cifar10-depth, cifar100-resnext, imagenet"],
+        ["reproduce cifar11", 2, "must be one of cifar10-depth, cifar100-resnext, stochastic-depth, imagenet"],
         ["reproduce imagenet --rows 152", 2, 'which are 50, 101, not "152"'],
         ["reproduce cifar10-depth --seeds 0", 2, "--seeds must be a whole number from 1 to 100"],
         ["reproduce cifar10-depth", 1, 'make it with "./multistep datasets import cifar10 PATH"'],

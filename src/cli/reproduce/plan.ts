@@ -87,7 +87,7 @@ function trainingConfig(
   table: Table,
   { model, dataset, recipe, budget, seed }: RunChoices,
 ): MessageInitShape<typeof TrainingConfigSchema> {
-  const { epochs, batchSize, learningRate, momentum, weightDecay, milestones } = recipe;
+  const { epochs, batchSize, learningRate, momentum, weightDecay, milestones, survival } = recipe;
   return {
     model: { name: model },
     dataset,
@@ -100,6 +100,7 @@ function trainingConfig(
     schedule: { milestones: [...milestones], factor: 0.1 },
     // Another data set knows better what its images stand: digits must not be mirrored.
     augmentation: dataset === table.dataset.name ? table.augmentation : undefined,
+    stochastic: survival === undefined ? undefined : { depth: { survival } },
   };
 }
 

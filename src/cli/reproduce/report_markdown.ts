@@ -82,7 +82,17 @@ function recipeTable(networks: readonly NetworkReport[]): string {
     byRecipe.set(key, known);
   }
   return markdownTable(
-    ["networks", "epochs", "rate", "divided by 10 at", "batch", "momentum", "weight decay", "tag"],
+    [
+      "networks",
+      "epochs",
+      "rate",
+      "divided by 10 at",
+      "batch",
+      "momentum",
+      "weight decay",
+      "last block survives",
+      "tag",
+    ],
     [...byRecipe.values()].map(({ recipe, names }) => [
       names.join(", "),
       String(recipe.epochs),
@@ -91,6 +101,7 @@ function recipeTable(networks: readonly NetworkReport[]): string {
       String(recipe.batchSize),
       String(recipe.momentum),
       String(recipe.weightDecay),
+      recipe.survival?.toString() ?? nothing,
       `[${recipe.tag}]`,
     ]),
   );

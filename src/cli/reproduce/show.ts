@@ -93,6 +93,7 @@ export function planJson({ table, dataset, networks }: Plan): JsonObject[] {
       milestones: recipe.milestones,
       batch_size: recipe.batchSize,
       weight_decay: recipe.weightDecay,
+      survival: recipe.survival,
       request_id: requestId,
     }))
   );
