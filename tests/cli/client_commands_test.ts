@@ -129,7 +129,10 @@ Deno.test("train --recipe leaves to the server what it does not say itself", asy
 Deno.test("recipes lists them, and shows one as JSON", async () => {
   await withServer({}, async (run) => {
     const table = await run("recipes");
-    assertMatch(table.stdout, /^lm-cifar10 +lm-resnet-20 +cifar10 +LM-ResNets on CIFAR-10 +The authors' code \[c\]$/m);
+    assertMatch(
+      table.stdout,
+      /^lm-cifar10 +lm-resnet-20 +cifar10 +160 +LM-ResNets on CIFAR-10 +The authors' code \[c\]$/m,
+    );
     const [line] = jsonLines(await run("recipes --json"));
     assertEquals([line.name, line.source], ["lm-cifar10", "The authors' code [c]"]);
     const shown = JSON.parse((await run("recipes lm-cifar10")).stdout);

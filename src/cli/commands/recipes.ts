@@ -30,9 +30,16 @@ export const recipesCommand = defineClientCommand({
 
 function recipeTable(recipes: readonly Recipe[]): string[] {
   return formatTable(
-    [{ title: "RECIPE" }, { title: "MODEL" }, { title: "DATASET" }, { title: "DESCRIPTION" }, { title: "SOURCE" }],
+    [
+      { title: "RECIPE" },
+      { title: "MODEL" },
+      { title: "DATASET" },
+      { title: "EPOCHS", align: "right" },
+      { title: "DESCRIPTION" },
+      { title: "SOURCE" },
+    ],
     recipes.map(({ name, description, source, config }) => {
-      return [name, config?.model?.name ?? "", config?.dataset ?? "", description, source];
+      return [name, config?.model?.name ?? "", config?.dataset ?? "", `${config?.epochs ?? ""}`, description, source];
     }),
   );
 }

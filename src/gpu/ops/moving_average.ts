@@ -1,7 +1,8 @@
 /**
- * The exponential moving average of the parameters (Polyak averaging): e' = d e + (1 - d) w after every update, from the
- * initial parameters on; timm's ModelEmaV2, and PyTorch's `swa_utils.AveragedModel` updated once before training. Running
- * statistics are not averaged: those of the network serve both, as AveragedModel has it.
+ * The exponential moving average of the parameters (Polyak averaging): e' = d e + (1 - d) w after every step, also one
+ * that a loss scale skips, from the initial parameters on; timm's ModelEmaV2, and PyTorch's `swa_utils.AveragedModel`
+ * updated once before training. Running statistics are not averaged: those of the network serve both, as AveragedModel
+ * has it.
  *
  * The averages are states of the network, so they go into checkpoints, packed as the parameters are.
  */

@@ -1,6 +1,7 @@
 /**
  * Training runs by name, as data: what each sets, and where that is from. Tags: [c] read in the authors' code or on a
- * page of the paper (Lu et al. 2018), [m] from memory, [ours] chosen here. Networks are the smallest of the paper's table.
+ * page of the paper (Lu et al. 2018), [m] from memory, [ours] chosen here. The network is the first of the paper's table,
+ * where the recipe is for several.
  */
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { DepthRule, DropScaling, ScheduleKind, type TrainingConfigSchema } from "../../gen/mod.ts";
@@ -25,48 +26,48 @@ const until160 = { epochs: 160, schedule: { milestones: [80, 120], factor: 0.1 }
 const until300 = { epochs: 300, schedule: { milestones: [150, 225], factor: 0.1 } };
 const until500 = { epochs: 500, schedule: { milestones: [250, 375], factor: 0.1 } };
 
-const authorsCode = "The authors' code for Lu et al. 2018 [c]";
+const authorsCode = "Lu et al. 2018, the authors' code [c]";
 
 export const recipes: readonly Recipe[] = [
   {
     name: "lm-cifar10",
-    description: "LM-ResNets of any depth on CIFAR-10: a tenth of the rate at epochs 80 and 120, 160 in all",
+    description: "LM-ResNets of any depth",
     source: authorsCode,
     config: { ...cifar, ...until160, model: { name: "lm-resnet-20" }, dataset: "cifar10" },
   },
   {
     name: "resnet-cifar10",
-    description: "The same for ResNets, which LM-ResNets are compared with",
+    description: "ResNets, for comparison with LM-ResNets",
     source: authorsCode,
     config: { ...cifar, ...until160, model: { name: "resnet-20" }, dataset: "cifar10" },
   },
   {
     name: "lm-resnext-cifar10",
-    description: "LM-ResNeXts on CIFAR-10: weight decay 5e-4, a tenth of the rate at epochs 150 and 225, 300 in all",
+    description: "LM-ResNeXts, with weight decay 5e-4",
     source: `${authorsCode}; the epochs [m]`,
     config: { ...resnext, ...until300, model: { name: "lm-resnext-29-8x64d" }, dataset: "cifar10" },
   },
   {
     name: "lm-cifar100",
-    description: "LM-ResNets on CIFAR-100: a tenth of the rate at epochs 150 and 225, 300 in all",
+    description: "LM-ResNets of any depth",
     source: authorsCode,
     config: { ...cifar, ...until300, model: { name: "lm-resnet-110" }, dataset: "cifar100" },
   },
   {
     name: "resnet-cifar100",
-    description: "The same for ResNets",
+    description: "ResNets, for comparison with LM-ResNets",
     source: authorsCode,
     config: { ...cifar, ...until300, model: { name: "resnet-110" }, dataset: "cifar100" },
   },
   {
     name: "lm-resnext-cifar100",
-    description: "LM-ResNeXts on CIFAR-100: weight decay 5e-4, a tenth of the rate at epochs 150 and 225, 300 in all",
+    description: "LM-ResNeXts, with weight decay 5e-4",
     source: `${authorsCode}; the epochs [m]`,
     config: { ...resnext, ...until300, model: { name: "lm-resnext-29-8x64d" }, dataset: "cifar100" },
   },
   {
     name: "lm-stochastic-56-cifar10",
-    description: "LM-ResNet-56 on CIFAR-10 with stochastic depth down to 0.8: a tenth at 250 and 375 of 500 epochs",
+    description: "LM-ResNet-56 with stochastic depth down to 0.8",
     source: authorsCode,
     config: {
       ...cifar,
@@ -78,7 +79,7 @@ export const recipes: readonly Recipe[] = [
   },
   {
     name: "lm-stochastic-110-cifar10",
-    description: "LM-ResNet-110 on CIFAR-10 with stochastic depth down to 0.5: a tenth at 250 and 375 of 500 epochs",
+    description: "LM-ResNet-110 with stochastic depth down to 0.5",
     source: authorsCode,
     config: {
       ...cifar,
@@ -90,7 +91,7 @@ export const recipes: readonly Recipe[] = [
   },
   {
     name: "stochastic-110-cifar10",
-    description: "ResNet-110 on CIFAR-10 with stochastic depth down to 0.5, as it was first done",
+    description: "ResNet-110 with stochastic depth down to 0.5",
     source: "Huang et al. 2016 [m]",
     config: {
       ...cifar,
@@ -102,8 +103,8 @@ export const recipes: readonly Recipe[] = [
   },
   {
     name: "imagenet",
-    description: "Networks for ImageNet: a tenth of the rate every 30 epochs, 90 in all",
-    source: "The common recipe, as of fb.resnet.torch [m]; that crops at any scale, this mirrors alone",
+    description: "Any network for ImageNet, cropped as the data set says",
+    source: "The common recipe, as of fb.resnet.torch [m]",
     config: {
       model: { name: "lm-resnet-50" },
       dataset: "imagenet",
@@ -111,12 +112,12 @@ export const recipes: readonly Recipe[] = [
       batchSize: 256,
       optimizer: { ...sgd, weightDecay: 1e-4 },
       schedule: { milestones: [30, 60], factor: 0.1 },
-      augmentation: { cropPadding: 0, horizontalFlip: true },
+      augmentation: { horizontalFlip: true },
     },
   },
   {
     name: "cifar10-short",
-    description: "30 epochs on CIFAR-10: a warm-up and a cosine, Nesterov's momentum, label smoothing",
+    description: "A warm-up and a cosine, Nesterov's momentum, label smoothing",
     source: "Common practice of later years [ours]",
     config: {
       model: { name: "lm-resnet-20" },
