@@ -76,6 +76,7 @@ export const wgsl = {
 export { clearImageSource, type Elementwise, type ElementwiseSource, elementwiseSource } from "./elementwise.ts";
 export { type ElementType, quadBytes, withElements } from "./element_type.ts";
 export { channelQuads, dividingWorkgroup, type ImageLayout } from "./layout.ts";
+export type { Epilogue } from "./conv2d/epilogue.ts";
 export type { LanePrologue } from "./conv2d/lane_prologue.ts";
 export { type LaneConvolution, lanePartQuads, laneSource, type LaneTile, laneWindow } from "./conv2d/lanes.ts";
 export {
@@ -84,7 +85,8 @@ export {
   type QuadGroupWeightGradient,
   quadGroupWeightGradientSource,
 } from "./conv2d/quad_groups.ts";
-export { stripBlockQuads, type StripConvolution, type StripEpilogue, stripSource } from "./conv2d/strip.ts";
+export { stripBlockQuads, type StripConvolution, stripSource } from "./conv2d/strip.ts";
+export type { TapsConvolution } from "./conv2d/taps.ts";
 export { MAX_TILE_BYTES, MAX_TILE_INVOCATIONS } from "./conv2d/tile_memory.ts";
 export { type Tile, tileBytes, type TileConvolution, tileExtents, tileThreads } from "./conv2d/tile_convolution.ts";
 export { tileSlicesSource } from "./conv2d/tile_slices.ts";

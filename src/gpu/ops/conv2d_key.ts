@@ -1,10 +1,10 @@
 /** The names under which convolutions ask for one of their forms: all that decides the kernels, in words. */
 import type { ImageBuffer } from "../graph/kernel.ts";
 import type { BoundEpilogue, BoundPrologue, Conv2dProblem } from "./conv2d_problem.ts";
-import type { Axis, StripRequest } from "./conv2d_strip.ts";
+import type { Axis, TapsRequest } from "./conv2d_taps.ts";
 
 /** A forward convolution, or one phase of an input gradient. */
-export function tapsKey({ batch, groups }: Conv2dProblem, request: StripRequest): string {
+export function tapsKey({ batch, groups }: Conv2dProblem, request: TapsRequest): string {
   const { label, read, write, rows, columns, inputStep, epilogue, prologue } = request;
   return [
     `${label} ${imageKey(read)} -> ${imageKey(write)}`,

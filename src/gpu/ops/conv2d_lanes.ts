@@ -3,7 +3,7 @@ import { channelQuads, lanePartQuads, laneSource, type LaneTile, laneWindow, wgs
 import type { Binding, Candidate, Kernel, ScratchAllocator, Target } from "../graph/kernel.ts";
 import { cheapest, type Costed } from "./cheapest.ts";
 import { type Conv2dProblem, parameterBinding } from "./conv2d_problem.ts";
-import type { Axis, StripRequest } from "./conv2d_strip.ts";
+import { type Axis, packConstants, tapsConvolution, type TapsRequest } from "./conv2d_taps.ts";
 
 /** Nanoseconds on lavapipe at 512 bits, for one subgroup; their ratios pick the tile. */
 const COSTS = { storageLoad: 88, uniformLoad: 25, multiplyAdd: 0.36, store: { 1: 41, 2: 55, 4: 80 } } as const;
@@ -36,7 +36,7 @@ export function lanesServe(problem: Conv2dProblem, target: Target): boolean {
 }
 
 /** None where lanes would lie idle. */
-export function laneCandidates(problem: Conv2dProblem, request: StripRequest, target: Target): Candidate[] {
+export function laneCandidates(problem: Conv2dProblem, request: TapsRequest, target: Target): Candidate[] {
   if (!target.software || target.subgroupSize === 0) return [];
   return cheapest(laneForms(problem, request, target), CANDIDATES).map((form) => {
     const { height, width, channels } = form.tile;
@@ -50,12 +50,12 @@ export function laneCandidates(problem: Conv2dProblem, request: StripRequest, ta
 /** Packs the weights, then one dispatch for each block of output channels. */
 function laneKernels(
   problem: Conv2dProblem,
-  request: StripRequest,
+  request: TapsRequest,
   { form, target, memory }: { readonly form: LaneForm; readonly target: Target; readonly memory: ScratchAllocator },
 ): Kernel[] {
   const { tile, parts, partQuads } = form;
   const { read, write, weight, rows, columns, epilogue, prologue } = request;
-  const { groups, batch, kernelHeight, kernelWidth } = problem;
+  const { groups, batch } = problem;
   const lanes = target.subgroupSize;
   const inputQuads = channelQuads(read) / groups;
   const blocksAGroup = channelQuads(write) * 4 / groups / (lanes * tile.channels);
@@ -63,41 +63,20 @@ function laneKernels(
   const strideBytes = Math.ceil(partQuads / 16) * 256;
   const packed = memory.packed(`${request.label} weights`, blocks * parts * strideBytes);
   const { code, tiles } = laneSource({
-    input: read,
-    output: write,
-    rows: rows.count,
-    columns: columns.count,
-    inputStep: request.inputStep,
-    outputStep: rows.step,
-    outputY: rows.start,
-    outputX: columns.start,
-    dy: rows.taps,
-    dx: columns.taps,
+    ...tapsConvolution(request),
     phaseY: rows.phases,
     phaseX: columns.phases,
     inputQuads,
     lanes,
     tile,
     parts,
-    epilogue,
     prologue,
   });
   const pack: Kernel = {
     label: "conv2d pack lanes",
     code: wgsl.packLanes,
     constants: {
-      OUT: problem.outputChannels,
-      IN: problem.inputChannels,
-      GROUPS: groups,
-      KERNEL_HEIGHT: kernelHeight,
-      KERNEL_WIDTH: kernelWidth,
-      TRANSPOSED: request.transposed ? 1 : 0,
-      TAP_ROWS: rows.taps.length,
-      TAP_COLUMNS: columns.taps.length,
-      KY_START: rows.first,
-      KY_STEP: rows.tapStep,
-      KX_START: columns.first,
-      KX_STEP: columns.tapStep,
+      ...packConstants(problem, request),
       INPUT_QUADS: inputQuads,
       LANES: lanes,
       LANE_CHANNELS: tile.channels,
@@ -135,7 +114,7 @@ function laneKernels(
 /** Every tile that fits, with its estimated time an output. */
 function* laneForms(
   { groups, batch }: Conv2dProblem,
-  { read, write, rows, columns, inputStep }: StripRequest,
+  { read, write, rows, columns, inputStep }: TapsRequest,
   target: Target,
 ): Generator<LaneForm & Costed> {
   const lanes = target.subgroupSize;

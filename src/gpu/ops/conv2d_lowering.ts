@@ -6,7 +6,8 @@ import { tapsKey, weightGradientKey } from "./conv2d_key.ts";
 import type { BoundEpilogue, BoundPrologue, Conv2dProblem } from "./conv2d_problem.ts";
 import { laneCandidates } from "./conv2d_lanes.ts";
 import { quadGroupCandidates, quadGroupWeightGradientCandidates } from "./conv2d_quad_groups.ts";
-import { type Axis, stripCandidates, type StripRequest } from "./conv2d_strip.ts";
+import { stripCandidates } from "./conv2d_strip.ts";
+import type { Axis, TapsRequest } from "./conv2d_taps.ts";
 import { tileCandidates } from "./conv2d_tiles.ts";
 import { weightGradientCandidates } from "./conv2d_weight_gradient.ts";
 import { tiledGradientCandidates } from "./conv2d_weight_gradient_tiles.ts";
@@ -58,7 +59,7 @@ export function forwardRequest(
   { padding, kernelHeight, kernelWidth, stride, outputHeight, outputWidth }: Conv2dProblem,
   { input, weight, output }: ForwardBuffers,
   epilogue?: BoundEpilogue,
-): StripRequest {
+): TapsRequest {
   const taps = (count: number) => Array.from({ length: count }, (_, k) => k - padding);
   return {
     label: `conv2d ${kernelHeight}x${kernelWidth}`,
@@ -108,7 +109,7 @@ export function lowerConv2dBackwardInput(
 export function backwardInputRequests(
   problem: Conv2dProblem,
   { dOutput, weight, dInput }: BackwardInputBuffers,
-): { readonly requests: readonly StripRequest[]; readonly untouched: boolean } {
+): { readonly requests: readonly TapsRequest[]; readonly untouched: boolean } {
   const { kernelHeight, kernelWidth, inputHeight, inputWidth } = problem;
   const rowPhases = phases(inputHeight, kernelHeight, problem);
   const columnPhases = phases(inputWidth, kernelWidth, problem);
@@ -132,7 +133,7 @@ export function backwardInputRequests(
 function backwardInputTogether(
   problem: Conv2dProblem,
   { dOutput, weight, dInput }: BackwardInputBuffers,
-): StripRequest | undefined {
+): TapsRequest | undefined {
   const { kernelHeight, kernelWidth, inputHeight, inputWidth, stride, padding } = problem;
   const divides = inputHeight % stride === 0 && inputWidth % stride === 0;
   if (stride === 1 || !divides || Math.min(kernelHeight, kernelWidth) < stride) return undefined;
@@ -172,14 +173,14 @@ export function lowerConv2dBackwardWeight(
 
 function tapKernels(
   problem: Conv2dProblem,
-  request: StripRequest,
+  request: TapsRequest,
   { target, memory }: { readonly target: Target; readonly memory: ScratchAllocator },
 ): Kernel[] {
   return memory.choose(tapsKey(problem, request), tapCandidates(problem, request, target)).lower(memory);
 }
 
 /** The forms of a list of taps, the fastest by the cost models first; on software Vulkan a barrier is too slow. */
-function tapCandidates(problem: Conv2dProblem, request: StripRequest, target: Target): Candidate[] {
+function tapCandidates(problem: Conv2dProblem, request: TapsRequest, target: Target): Candidate[] {
   if (request.prologue) return laneCandidates(problem, request, target);
   return [
     ...quadGroupCandidates(problem, request, target),

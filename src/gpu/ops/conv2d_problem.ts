@@ -1,4 +1,4 @@
-import type { LanePrologue, StripEpilogue } from "../../wgsl/mod.ts";
+import type { Epilogue, LanePrologue } from "../../wgsl/mod.ts";
 import type { Binding, Kernel, ParameterRange } from "../graph/kernel.ts";
 
 /** The sizes of a convolution; channels are logical. */
@@ -31,7 +31,7 @@ export function largestDivisor(count: number, limit: number): number {
 }
 
 /** An epilogue with what its declarations bind: first its images, then the rest. */
-export interface BoundEpilogue extends StripEpilogue {
+export interface BoundEpilogue extends Epilogue {
   readonly bindings: readonly Binding[];
   /** Kernels that prepare what it binds. */
   readonly before?: readonly Kernel[];

@@ -8,7 +8,7 @@ import {
 } from "../../wgsl/mod.ts";
 import type { Candidate, ImageBuffer, Kernel, ParameterRange, ScratchAllocator, Target } from "../graph/kernel.ts";
 import { type Conv2dProblem, parameterBinding } from "./conv2d_problem.ts";
-import type { StripRequest } from "./conv2d_strip.ts";
+import { tapsConvolution, type TapsRequest } from "./conv2d_taps.ts";
 
 /** Multiply-adds of straight-line code: a strip is as wide as they allow. */
 const MAX_BODY = 2400;
@@ -20,7 +20,7 @@ const MAX_LANES = 16;
 const MAX_KERNEL_SIZE = 25;
 
 /** None where groups are not of one quad, or too few. */
-export function quadGroupCandidates(problem: Conv2dProblem, request: StripRequest, target: Target): Candidate[] {
+export function quadGroupCandidates(problem: Conv2dProblem, request: TapsRequest, target: Target): Candidate[] {
   const { rows, columns } = request;
   const lanes = quadGroupLanes(problem, target);
   const taps = rows.taps.length * columns.taps.length;
@@ -31,21 +31,12 @@ export function quadGroupCandidates(problem: Conv2dProblem, request: StripReques
 
 function quadGroupKernel(
   { batch, kernelHeight, kernelWidth }: Conv2dProblem,
-  request: StripRequest,
+  request: TapsRequest,
   { lanes, width }: { readonly lanes: number; readonly width: number },
 ): Kernel {
-  const { label, read, write, weight, rows, columns, inputStep, transposed, epilogue } = request;
+  const { label, read, write, weight, rows, columns, transposed, epilogue } = request;
   const code = quadGroupSource({
-    input: read,
-    output: write,
-    rows: rows.count,
-    columns: columns.count,
-    inputStep,
-    outputStep: rows.step,
-    outputY: rows.start,
-    outputX: columns.start,
-    dy: rows.taps,
-    dx: columns.taps,
+    ...tapsConvolution(request),
     kernelTaps: rows.taps.flatMap((_, r) =>
       columns.taps.map((_, s) => (rows.first + r * rows.tapStep) * kernelWidth + columns.first + s * columns.tapStep)
     ),
@@ -53,7 +44,6 @@ function quadGroupKernel(
     transposed,
     lanes,
     width,
-    epilogue,
   });
   return {
     label: `${label} ${read.channels}->${write.channels} at ${rows.count}x${columns.count}`,

@@ -10,42 +10,8 @@ import type {
   Target,
 } from "../graph/kernel.ts";
 import { imageBytes } from "../graph/tensor.ts";
-import {
-  type BoundEpilogue,
-  type BoundPrologue,
-  type Conv2dProblem,
-  largestDivisor,
-  parameterBinding,
-} from "./conv2d_problem.ts";
-
-/** One axis of a strip convolution: which outputs, and which taps they see. */
-export interface Axis {
-  /** Outputs of the grid, its first pixel in the image and the distance of its pixels. */
-  readonly count: number;
-  readonly start: number;
-  readonly step: number;
-  /** Kernel index of the first tap and the distance of the taps in the kernel. */
-  readonly first: number;
-  readonly tapStep: number;
-  /** Where each tap reads, relative to the output's own pixel of the read image. */
-  readonly taps: readonly number[];
-  /** The output, within `step`, that each tap belongs to, where there are several; only forms by lanes serve that. */
-  readonly phases?: readonly number[];
-}
-
-export interface StripRequest {
-  readonly label: string;
-  readonly read: ImageBuffer;
-  readonly write: ImageBuffer;
-  readonly weight: ParameterRange;
-  readonly transposed: boolean;
-  readonly rows: Axis;
-  readonly columns: Axis;
-  readonly inputStep: number;
-  readonly epilogue?: BoundEpilogue;
-  /** Only forms by lanes serve it. */
-  readonly prologue?: BoundPrologue;
-}
+import { type BoundEpilogue, type Conv2dProblem, largestDivisor, parameterBinding } from "./conv2d_problem.ts";
+import { packConstants, tapsConvolution, type TapsRequest } from "./conv2d_taps.ts";
 
 interface StripForm {
   /** Pixels of a strip. */
@@ -58,7 +24,7 @@ interface StripForm {
 const SOFTWARE_STRIPS = [[16, 4], [8, 4], [16, 2]] as const;
 const HARDWARE_STRIPS = [[4, 2], [8, 1]] as const;
 
-export function stripCandidates(problem: Conv2dProblem, request: StripRequest, target: Target): Candidate[] {
+export function stripCandidates(problem: Conv2dProblem, request: TapsRequest, target: Target): Candidate[] {
   const quads = channelQuads(request.write) / problem.groups;
   const candidates = (target.software ? SOFTWARE_STRIPS : HARDWARE_STRIPS).map(([pixels, wanted]): Candidate => {
     const form = { pixels, blockQuads: largestDivisor(quads, wanted) };
@@ -74,7 +40,7 @@ export function stripCandidates(problem: Conv2dProblem, request: StripRequest, t
 /** Packs the weights, then one dispatch for each block of output channels and chunk of input channels. */
 function stripKernels(
   problem: Conv2dProblem,
-  request: StripRequest,
+  request: TapsRequest,
   { form, target, memory }: { readonly form: StripForm; readonly target: Target; readonly memory: ScratchAllocator },
 ): Kernel[] {
   const { read, write, weight, rows, columns } = request;
@@ -99,16 +65,8 @@ function stripKernels(
   const outputOf = (chunk: number) => chunk < chunks - 1 ? sums ?? write : write;
   const source = (chunk: number) =>
     stripSource({
-      input: read,
+      ...tapsConvolution(request),
       output: outputOf(chunk),
-      rows: rows.count,
-      columns: columns.count,
-      inputStep: request.inputStep,
-      outputStep: rows.step,
-      outputY: rows.start,
-      outputX: columns.start,
-      dy: rows.taps,
-      dx: columns.taps,
       inputQuads: chunkQuads,
       outputQuads: blockQuads,
       batch,
@@ -162,8 +120,8 @@ function adding(sums: ImageBuffer, epilogue?: BoundEpilogue): BoundEpilogue {
 }
 
 function packKernel(
-  { outputChannels, inputChannels, groups, kernelHeight, kernelWidth }: Conv2dProblem,
-  { transposed, rows, columns }: StripRequest,
+  problem: Conv2dProblem,
+  request: TapsRequest,
   pack: {
     readonly packed: BufferHandle;
     readonly weight: ParameterRange;
@@ -179,18 +137,7 @@ function packKernel(
     label: "conv2d pack weights",
     code: wgsl.packWeights,
     constants: {
-      OUT: outputChannels,
-      IN: inputChannels,
-      GROUPS: groups,
-      KERNEL_HEIGHT: kernelHeight,
-      KERNEL_WIDTH: kernelWidth,
-      TRANSPOSED: transposed ? 1 : 0,
-      TAP_ROWS: rows.taps.length,
-      TAP_COLUMNS: columns.taps.length,
-      KY_START: rows.first,
-      KY_STEP: rows.tapStep,
-      KX_START: columns.first,
-      KX_STEP: columns.tapStep,
+      ...packConstants(problem, request),
       CHUNK_QUADS: pack.chunkQuads,
       CHUNKS: pack.chunks,
       BLOCK_QUADS: pack.blockQuads,

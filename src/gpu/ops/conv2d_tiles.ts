@@ -17,7 +17,7 @@ import {
 import type { Binding, BufferHandle, Candidate, Kernel, ScratchAllocator, Target } from "../graph/kernel.ts";
 import { type Conv2dProblem, parameterBinding } from "./conv2d_problem.ts";
 import { cheapest } from "./cheapest.ts";
-import type { Axis, StripRequest } from "./conv2d_strip.ts";
+import { type Axis, packConstants, tapsConvolution, type TapsRequest } from "./conv2d_taps.ts";
 import { MAX_LOADS, productCycles, reductionCycles } from "./conv2d_tile_cost.ts";
 
 const CANDIDATES = 4;
@@ -46,7 +46,7 @@ export interface TileSchedule {
 }
 
 /** The tiled forms of a convolution whose groups fill channel quads, best first. */
-export function tileCandidates(problem: Conv2dProblem, request: StripRequest, target: Target): Candidate[] {
+export function tileCandidates(problem: Conv2dProblem, request: TapsRequest, target: Target): Candidate[] {
   return tileForms(problem, request, target).map(({ name, ...schedule }) => ({
     name,
     lower: (memory) => tileKernels(problem, request, { schedule, target, memory }),
@@ -54,7 +54,7 @@ export function tileCandidates(problem: Conv2dProblem, request: StripRequest, ta
 }
 
 /** The forms that should do best on a data-centre GPU, by an estimate of their time. */
-export function tileForms(problem: Conv2dProblem, request: StripRequest, target: Target): TileForm[] {
+export function tileForms(problem: Conv2dProblem, request: TapsRequest, target: Target): TileForm[] {
   const forms = tilesFor(problem, request).map((tile) => {
     const { sliceSteps, cost } = bestSlices(tileConvolution(problem, request, { tile, sliceSteps: 1 }), target);
     return { tile, sliceSteps, cost, shape: `${tile.pixels}x${tile.channels}` };
@@ -71,7 +71,7 @@ function tileName({ pixels, channels, depth, groups }: Tile, slices: number): st
 }
 
 /** The tiles that fit the convolution and every adapter's limits. */
-function tilesFor({ groups: allGroups }: Conv2dProblem, { write }: StripRequest): Tile[] {
+function tilesFor({ groups: allGroups }: Conv2dProblem, { write }: TapsRequest): Tile[] {
   const channelsAGroup = channelQuads(write) * 4 / allGroups;
   const tiles: Tile[] = [];
   for (const channels of CHANNELS) {
@@ -149,7 +149,7 @@ function tileCycles(convolution: TileConvolution): number {
 /** Packs the weights, then one dispatch, or with slices two. */
 export function tileKernels(
   problem: Conv2dProblem,
-  request: StripRequest,
+  request: TapsRequest,
   context: { readonly schedule: TileSchedule; readonly target: Target; readonly memory: ScratchAllocator },
 ): Kernel[] {
   const { read, write, rows, columns } = request;
@@ -180,63 +180,37 @@ export function tileKernels(
 
 function tileConvolution(
   { batch, groups }: Conv2dProblem,
-  request: StripRequest,
+  request: TapsRequest,
   { tile, sliceSteps }: TileSchedule,
 ): TileConvolution {
-  const { read, write, inputStep, epilogue } = request;
-  const [rows, columns] = [ascending(request.rows), ascending(request.columns)];
-  return {
-    input: read,
-    output: write,
-    batch,
-    rows: rows.count,
-    columns: columns.count,
-    inputStep,
-    outputStep: rows.step,
-    outputY: rows.start,
-    outputX: columns.start,
-    dy: rows.taps,
-    dx: columns.taps,
-    groups,
-    weightType: read.elementType ?? "f32",
-    tile,
-    sliceSteps,
-    epilogue,
-  };
+  const weightType = request.read.elementType ?? "f32";
+  return { ...tapsConvolution(ascending(request)), batch, groups, weightType, tile, sliceSteps };
 }
 
-/** The same axis with its taps in ascending order. */
-function ascending(axis: Axis): Axis {
+/** The same request with its taps in ascending order. */
+function ascending(request: TapsRequest): TapsRequest {
+  return { ...request, rows: ascendingAxis(request.rows), columns: ascendingAxis(request.columns) };
+}
+
+function ascendingAxis(axis: Axis): Axis {
   const { taps, first, tapStep } = axis;
   if (taps.length < 2 || taps[0] < taps[1]) return axis;
   return { ...axis, taps: taps.toReversed(), first: first + (taps.length - 1) * tapStep, tapStep: -tapStep };
 }
 
 function packKernel(
-  { outputChannels, inputChannels, groups, kernelHeight, kernelWidth }: Conv2dProblem,
-  request: StripRequest,
+  problem: Conv2dProblem,
+  request: TapsRequest,
   { convolution, packed }: { readonly convolution: TileConvolution; readonly packed: BufferHandle },
 ): Kernel {
   const { weightType, tile } = convolution;
   const { inputQuads, blocks, blockQuads, blocksAGroup } = tileExtents(convolution);
   const { quads, groupColumns } = tileThreads(tile);
-  const [rows, columns] = [ascending(request.rows), ascending(request.columns)];
   return {
     label: "conv2d pack tiles",
     code: withElements(wgsl.packTiles, weightType),
     constants: {
-      OUT: outputChannels,
-      IN: inputChannels,
-      GROUPS: groups,
-      KERNEL_HEIGHT: kernelHeight,
-      KERNEL_WIDTH: kernelWidth,
-      TRANSPOSED: request.transposed ? 1 : 0,
-      TAP_ROWS: rows.taps.length,
-      TAP_COLUMNS: columns.taps.length,
-      KY_START: rows.first,
-      KY_STEP: rows.tapStep,
-      KX_START: columns.first,
-      KX_STEP: columns.tapStep,
+      ...packConstants(problem, ascending(request)),
       INPUT_QUADS: inputQuads,
       BLOCK_QUADS: blockQuads,
       BLOCKS_A_GROUP: blocksAGroup,

@@ -1,25 +1,13 @@
 import { enableElements, rounded, storedType, widened } from "../element_type.ts";
 import { channelQuads, type ImageLayout, rowQuads, usedComponents } from "../layout.ts";
 import { type LanePrologue, prologueText } from "./lane_prologue.ts";
-import type { StripConvolution, StripEpilogue } from "./strip.ts";
+import { type Epilogue, epilogueVectors } from "./epilogue.ts";
+import type { TapsConvolution } from "./taps.ts";
 
 /** A convolution, as a list of taps, whose output channels are spread over the lanes of a subgroup. */
-export interface LaneConvolution extends
-  Pick<
-    StripConvolution,
-    | "input"
-    | "output"
-    | "rows"
-    | "columns"
-    | "inputStep"
-    | "outputStep"
-    | "outputY"
-    | "outputX"
-    | "dy"
-    | "dx"
-    | "inputQuads"
-    | "epilogue"
-  > {
+export interface LaneConvolution extends TapsConvolution {
+  /** Channel quads summed over. */
+  readonly inputQuads: number;
   /** Lanes of a subgroup. */
   readonly lanes: number;
   readonly tile: LaneTile;
@@ -191,7 +179,7 @@ ${stores()}
         channelQuads(layout) * 4 / tile.channels
       }u + channel / ${tile.channels}u;`;
     const lines = [place(output, "out"), ...(epilogue?.inputs ?? []).map((layout, i) => place(layout, `start${i}`))];
-    epilogue?.vectors("(channel / 4u)").forEach((text, i) => lines.push(`  let v${i} = ${text};`));
+    lines.push(...epilogueVectors(epilogue, "(channel / 4u)").map((text) => `  ${text}`));
     for (const pixel of pixels) {
       const [outY, outX] = [pixel.y * outputStep + pixel.outY, pixel.x * outputStep + pixel.outX];
       const offset = (layout: ImageLayout) =>
@@ -228,7 +216,7 @@ function extraBindings({ epilogue, prologue, tile, parts }: LaneConvolution): st
  * result the components that stand where its channels do.
  */
 function laneEpilogue(
-  epilogue: StripEpilogue,
+  epilogue: Epilogue,
   { sums, input }: { readonly sums: readonly string[]; readonly input: (index: number) => string },
 ): string {
   const quad = (values: string) =>

@@ -1,23 +1,10 @@
 import { enableElements, rounded, storedType, widened } from "../element_type.ts";
 import { channelQuads, type ImageLayout, imageQuads, rowQuads } from "../layout.ts";
-import type { StripConvolution, StripEpilogue } from "./strip.ts";
+import { epilogueBindings, epilogueVectors, throughEpilogue } from "./epilogue.ts";
+import type { TapsConvolution } from "./taps.ts";
 
 /** A convolution whose groups read and write one channel quad each, as a list of taps. */
-export interface QuadGroupConvolution extends
-  Pick<
-    StripConvolution,
-    | "input"
-    | "output"
-    | "rows"
-    | "columns"
-    | "inputStep"
-    | "outputStep"
-    | "outputY"
-    | "outputX"
-    | "dy"
-    | "dx"
-    | "epilogue"
-  > {
+export interface QuadGroupConvolution extends TapsConvolution {
   /** Index in the kernel, row by row, of every tap: rows of `dy`, then columns of `dx`. */
   readonly kernelTaps: readonly number[];
   /** Taps of the whole kernel. */
@@ -78,24 +65,16 @@ export function quadGroupSource(convolution: QuadGroupConvolution): string {
   const stores = range(width).map((p) => {
     const at = (layout: ImageLayout, start: string) => `${start} + ${p * outputStep * channelQuads(layout)}u`;
     const value = `vec4<f32>(${range(4).map((write) => sum(p, write)).join(", ")})`;
-    const result = epilogue
-      ? withEpilogue(epilogue, value, (i, layout) => widened(`e${i}[${at(layout, `start${i}`)}]`, layout.elementType))
-      : value;
+    const result = throughEpilogue(epilogue, value, { place: (i, layout) => at(layout, `start${i}`) });
     return `output[${at(output, "out")}] = ${rounded(result, output.elementType)};`;
   });
-  const declarations = [
-    ...(epilogue?.inputs ?? []).map(({ elementType }, i) =>
-      `var<storage, read> e${i}: array<${storedType(elementType)}>;`
-    ),
-    ...(epilogue?.declarations ?? []),
-  ];
   return `${
     enableElements(input, output, ...(epilogue?.inputs ?? []))
   }// Convolution in groups of one channel quad: ${width} pixels of a row by ${lanes} groups at a time.
 @group(0) @binding(0) var<storage, read> input: array<${storedType(input.elementType)}>;
 @group(0) @binding(1) var<storage, read> weight: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read_write> output: array<${storedType(output.elementType)}>;
-${declarations.map((text, i) => `@group(0) @binding(${3 + i}) ${text}`).join("\n")}
+${epilogueBindings(epilogue, 3)}
 
 @compute @workgroup_size(${lanes})
 fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
@@ -103,7 +82,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
   let image = workgroup.z;
   let x0 = ${stripStart("workgroup.y", { width, columns, strips })};
   ${range(kernelSize * 4).map((j) => `let w${j} = weight[quad * ${kernelSize * 4}u + ${j}u];`).join("\n  ")}
-  ${(epilogue?.vectors("quad") ?? []).map((text, i) => `let v${i} = ${text};`).join("\n  ")}
+  ${epilogueVectors(epilogue, "quad").join("\n  ")}
   var read_at = (image * ${input.height + 2 * input.halo}u + ${input.halo + window.firstRow}u) * ${
     rowQuads(input)
   }u + (x0 * ${inputStep}u + ${input.halo + window.firstColumn}u) * ${channelQuads(input)}u + quad;
@@ -234,14 +213,4 @@ function stripStart(
 ): string {
   if (strips === 1) return "0u";
   return columns % width === 0 ? `${strip} * ${width}u` : `min(${strip} * ${width}u, ${columns - width}u)`;
-}
-
-function withEpilogue(
-  epilogue: StripEpilogue,
-  value: string,
-  input: (i: number, layout: ImageLayout) => string,
-): string {
-  return epilogue.expression
-    .replaceAll(/\bvalue\b/g, `(${value})`)
-    .replaceAll(/\be(\d+)\b/g, (_, i) => input(Number(i), epilogue.inputs[Number(i)]));
 }

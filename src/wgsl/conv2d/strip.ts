@@ -1,25 +1,10 @@
 import { enableElements, rounded, storedType, widened } from "../element_type.ts";
 import { channelQuads, dividingWorkgroup, type ImageLayout } from "../layout.ts";
+import { epilogueBindings, epilogueVectors, throughEpilogue } from "./epilogue.ts";
+import type { TapsConvolution } from "./taps.ts";
 
-/**
- * A convolution as a list of taps: out[y, x] = sum over taps of in[y * inputStep + dy, x * inputStep + dx] w[tap], on a
- * grid of outputs that may be every `outputStep`th pixel of an image. A forward convolution is one such; the input
- * gradient of a strided one is one for each phase of the stride.
- */
-export interface StripConvolution {
-  readonly input: ImageLayout;
-  readonly output: ImageLayout;
-  /** Pixels of the output grid. */
-  readonly rows: number;
-  readonly columns: number;
-  readonly inputStep: number;
-  readonly outputStep: number;
-  /** Where the output grid starts in the output image. */
-  readonly outputY: number;
-  readonly outputX: number;
-  /** Rows and columns of the taps, relative to the input pixel; every pair is a tap. */
-  readonly dy: readonly number[];
-  readonly dx: readonly number[];
+/** A convolution, as a list of taps, of which an invocation sums a strip of pixels. */
+export interface StripConvolution extends TapsConvolution {
   /** Channel quads summed over, and written, by one dispatch. */
   readonly inputQuads: number;
   readonly outputQuads: number;
@@ -30,19 +15,6 @@ export interface StripConvolution {
   readonly pixels: number;
   /** Lanes of a subgroup, a divisor of 16, that share the loads of weights; 0 for none. */
   readonly lanes: number;
-  readonly epilogue?: StripEpilogue;
-}
-
-/** What becomes of a sum before it is stored: an operation that alone reads the convolution, taken into its kernel. */
-export interface StripEpilogue {
-  /** Images of the output's size, read at the place of the store: e0, e1, ... */
-  readonly inputs: readonly ImageLayout[];
-  /** Further bindings, after those of the inputs. */
-  readonly declarations: readonly string[];
-  /** Values of one channel quad, v0, v1, ..., given the quad's index. */
-  readonly vectors: (c: string) => readonly string[];
-  /** The vec4<f32> to store, of `value`, e0, ... and v0, ... */
-  readonly expression: string;
 }
 
 export interface StripSource {
@@ -81,14 +53,7 @@ export function stripSource(convolution: StripConvolution): StripSource {
     const sum = convolution.accumulate
       ? `${widened(`output[${place(output)}]`, output.elementType)} + a${p}_${q}`
       : `a${p}_${q}`;
-    if (!epilogue) return sum;
-    return epilogue.expression
-      .replaceAll(/\bvalue\b/g, `(${sum})`)
-      .replaceAll(/\bv(\d+)\b/g, `v$1_${q}`)
-      .replaceAll(/\be(\d+)\b/g, (_, i) => {
-        const layout = epilogue.inputs[Number(i)];
-        return widened(`e${i}[${place(layout)}]`, layout.elementType);
-      });
+    return throughEpilogue(epilogue, sum, { place: (_, layout) => place(layout), suffix: `_${q}` });
   };
   const store = (p: number) => {
     const [py, px] = [Math.floor(p / tile.width), p % tile.width];
@@ -162,7 +127,7 @@ struct Weights { header: vec4<u32>, values: array<vec4<f32>, ${inputQuads * dy.l
 @group(0) @binding(0) var<storage, read> input: array<${storedType(input.elementType)}>;
 @group(0) @binding(1) var<uniform> weights: Weights;
 @group(0) @binding(2) var<storage, read_write> output: array<${storedType(output.elementType)}>;
-${epilogueBindings(epilogue)}
+${epilogueBindings(epilogue, 3)}
 
 @compute @workgroup_size(${size})
 fn main(@builtin(global_invocation_id) id: vec3<u32>${
@@ -186,11 +151,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>${
     let at = step * ${rowWeights}u;
       ${tapRow(0)}
   }
-  ${
-    quads.flatMap((q) =>
-      (epilogue?.vectors(`(weights.header.x + ${q}u)`) ?? []).map((text, i) => `let v${i}_${q} = ${text};`)
-    ).join("\n  ")
-  }
+  ${quads.flatMap((q) => epilogueVectors(epilogue, `(weights.header.x + ${q}u)`, `_${q}`)).join("\n  ")}
   ${pixels.map(store).join("\n  ")}
 }
 `;
@@ -211,12 +172,4 @@ function stripTile({ rows, columns, pixels }: StripConvolution): { height: numbe
   }
   const whole = Math.min(columns, pixels);
   return best.height * best.width * 2 < whole ? { height: 1, width: whole } : best;
-}
-
-function epilogueBindings(epilogue: StripEpilogue | undefined): string {
-  if (!epilogue) return "";
-  const images = epilogue.inputs.map(({ elementType }, i) =>
-    `var<storage, read> e${i}: array<${storedType(elementType)}>;`
-  );
-  return [...images, ...epilogue.declarations].map((text, i) => `@group(0) @binding(${3 + i}) ${text}`).join("\n");
 }

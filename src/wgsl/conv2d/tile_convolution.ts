@@ -1,6 +1,6 @@
 import type { ElementType } from "../element_type.ts";
 import { channelQuads, type ImageLayout } from "../layout.ts";
-import type { StripEpilogue } from "./strip.ts";
+import type { TapsConvolution } from "./taps.ts";
 
 /** What a workgroup computes, and how it is divided among its invocations. All are powers of two. */
 export interface Tile {
@@ -18,30 +18,16 @@ export interface Tile {
 }
 
 /**
- * A convolution as in `StripConvolution`, taps in ascending order: the matrix product of a matrix of pixels by (tap,
- * input channel), which is never stored, and the packed weights.
+ * A convolution, taps in ascending order, as the matrix product of a matrix of pixels by (tap, input channel), which is
+ * never stored, and the packed weights.
  */
-export interface TileConvolution {
-  readonly input: ImageLayout;
-  readonly output: ImageLayout;
+export interface TileConvolution extends TapsConvolution {
   readonly batch: number;
-  /** Pixels of the output grid. */
-  readonly rows: number;
-  readonly columns: number;
-  readonly inputStep: number;
-  readonly outputStep: number;
-  /** Where the output grid starts in the output image. */
-  readonly outputY: number;
-  readonly outputX: number;
-  /** Rows and columns of the taps, relative to the input pixel; every pair is a tap. */
-  readonly dy: readonly number[];
-  readonly dx: readonly number[];
   readonly groups: number;
   readonly weightType: ElementType;
   readonly tile: Tile;
   /** Steps of `tile.depth` products that a workgroup sums; with fewer than all, slices of the sums are added later. */
   readonly sliceSteps: number;
-  readonly epilogue?: StripEpilogue;
 }
 
 /** A kernel and its grid. */

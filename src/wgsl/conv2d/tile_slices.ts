@@ -2,7 +2,8 @@ import { enableElements, storedType } from "../element_type.ts";
 import { channelQuads } from "../layout.ts";
 import { type TileConvolution, tileExtents, type TileSource } from "./tile_convolution.ts";
 import { workgroupGrid } from "./tile_memory.ts";
-import { epilogueBindings, epilogueVectors, pixelStarts, storeSum } from "./tile_stores.ts";
+import { epilogueBindings, epilogueVectors } from "./epilogue.ts";
+import { pixelStarts, storeSum } from "./tile_stores.ts";
 
 /**
  * Text of the kernel that adds the slices of a convolution's sums in order and stores them after the epilogue. One
@@ -32,7 +33,11 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
   for (var slice = 0u; slice < ${Math.ceil(steps / sliceSteps)}u; slice++) {
     sum += partials[slice * ${partialQuads}u + index];
   }
-  ${[...pixelStarts(convolution), ...epilogueVectors(epilogue, 0), storeSum(convolution, "sum", 0)].join("\n  ")}
+  ${
+    [...pixelStarts(convolution), ...epilogueVectors(epilogue, "quad0", "_0"), storeSum(convolution, "sum", 0)].join(
+      "\n  ",
+    )
+  }
 }
 `;
   return { code, workgroups };

@@ -2,7 +2,8 @@ import { enableElements, storedType, widened } from "../element_type.ts";
 import { channelQuads, rowQuads } from "../layout.ts";
 import { pixelAt, type TileConvolution, tileExtents, type TileSource, tileThreads } from "./tile_convolution.ts";
 import { quadArray, workgroupGrid } from "./tile_memory.ts";
-import { epilogueBindings, epilogueVectors, pixelStarts, storeSum } from "./tile_stores.ts";
+import { epilogueBindings, epilogueVectors } from "./epilogue.ts";
+import { pixelStarts, storeSum } from "./tile_stores.ts";
 
 /** What the parts of the text share. */
 interface TilePlan extends ReturnType<typeof tileExtents>, ReturnType<typeof tileThreads> {
@@ -95,7 +96,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
   let group_quad = block % ${plan.blocksAGroup}u * ${tile.channels / 4}u + thread_column % ${groupColumns}u;
   let first_quad = (first_group + group) * ${plan.outputQuads}u + group_quad;
   ${range(quads).map((q) => `let quad${q} = first_quad + ${q * groupColumns}u;`).join("\n  ")}
-  ${whole ? range(quads).flatMap((q) => epilogueVectors(epilogue, q)).join("\n  ") : ""}
+  ${whole ? range(quads).flatMap((q) => epilogueVectors(epilogue, `quad${q}`, `_${q}`)).join("\n  ") : ""}
   ${range(tile.threadPixels).map((p) => storePixel(plan, p)).join("\n  ")}
 }
 `;
