@@ -75,7 +75,8 @@ export const wgsl = {
 
 export { clearImageSource, type Elementwise, type ElementwiseSource, elementwiseSource } from "./elementwise.ts";
 export { type ElementType, quadBytes, withElements } from "./element_type.ts";
-export { channelQuads, dividingWorkgroup, type ImageLayout } from "./layout.ts";
+export { channelQuads, dividingWorkgroup, type ImageLayout, usedComponents } from "./layout.ts";
+export { type ColumnConvolution, columnSource } from "./conv2d/columns.ts";
 export type { Epilogue } from "./conv2d/epilogue.ts";
 export type { LanePrologue } from "./conv2d/lane_prologue.ts";
 export { type LaneConvolution, lanePartQuads, laneSource, type LaneTile, laneWindow } from "./conv2d/lanes.ts";
@@ -91,6 +92,11 @@ export { MAX_TILE_BYTES, MAX_TILE_INVOCATIONS } from "./conv2d/tile_memory.ts";
 export { type Tile, tileBytes, type TileConvolution, tileExtents, tileThreads } from "./conv2d/tile_convolution.ts";
 export { tileSlicesSource } from "./conv2d/tile_slices.ts";
 export { tileSource } from "./conv2d/tiles.ts";
+export {
+  columnSlices,
+  type ColumnWeightGradient,
+  columnWeightGradientSource,
+} from "./conv2d/weight_gradient_columns.ts";
 export { type LaneWeightGradient, laneWeightGradientSource } from "./conv2d/weight_gradient_lanes.ts";
 export {
   tileCounts,

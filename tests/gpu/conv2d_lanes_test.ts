@@ -9,28 +9,14 @@ import {
   type Precision,
   type Tensor,
 } from "../../src/gpu/mod.ts";
-import {
-  conv2d as reference,
-  conv2dBackwardInput,
-  conv2dBackwardWeight,
-  type Conv2dShape,
-} from "../reference/conv2d.ts";
+import { conv2d as reference } from "../reference/conv2d.ts";
+import { checkConv2d, type Conv2dCase, randomValues } from "../support/conv2d_check.ts";
 import { assertClose } from "../support/golden.ts";
 import { runGraph, testDevice, testPrecisions } from "../support/graph_runner.ts";
-import { assert } from "@std/assert";
-
-interface Case {
-  readonly input: readonly [batch: number, height: number, width: number, channels: number];
-  readonly outputChannels: number;
-  readonly kernel: readonly [number, number];
-  readonly stride?: number;
-  readonly padding?: number;
-  readonly groups?: number;
-}
 
 const precisions = await testPrecisions();
 
-const CASES: Readonly<Record<string, Case>> = {
+const CASES: Readonly<Record<string, Conv2dCase>> = {
   "one channel a lane, odd sizes": { input: [3, 9, 13, 16], outputChannels: 16, kernel: [3, 3], padding: 1 },
   "two channels a lane": { input: [2, 8, 8, 32], outputChannels: 32, kernel: [3, 3], padding: 1 },
   "four channels a lane": { input: [2, 5, 7, 16], outputChannels: 128, kernel: [1, 1] },
@@ -63,50 +49,10 @@ const CASES: Readonly<Record<string, Case>> = {
 
 for (const [name, options] of Object.entries(CASES)) {
   for (const precision of precisions) {
-    Deno.test(`conv2d() and its gradients match the reference with ${name}, ${precision}`, () => {
-      return check(options, precision);
+    Deno.test(`conv2d() and its gradients match the reference with ${name}, ${precision}`, async () => {
+      await checkConv2d(options, { precision, form: "lanes" });
     });
   }
-}
-
-async function check(options: Case, precision: Precision): Promise<void> {
-  const { input, outputChannels, kernel, stride = 1, padding = 0, groups = 1 } = options;
-  const [batch, inputHeight, inputWidth, inputChannels] = input;
-  const [kernelHeight, kernelWidth] = kernel;
-  const extent = (size: number, taps: number) => Math.floor((size + 2 * padding - taps) / stride) + 1;
-  const shape: Conv2dShape = {
-    batch,
-    inputHeight,
-    inputWidth,
-    inputChannels,
-    outputHeight: extent(inputHeight, kernelHeight),
-    outputWidth: extent(inputWidth, kernelWidth),
-    outputChannels,
-    kernelHeight,
-    kernelWidth,
-    stride,
-    padding,
-    groups,
-  };
-  const graph = new Graph({ training: true, precision });
-  const x = graph.source("x", [...input], { needsGradient: true });
-  const y = conv2d(graph, x, { name: "conv", outputChannels, kernel, stride, padding, groups });
-  const cotangent = graph.source("dy", y.shape);
-  const dInput = differentiate(graph, new Map([[y, cotangent]]), linearCombination).get(x);
-  assert(dInput);
-  const values = random(x.shape);
-  const dOutput = random(y.shape);
-  const weight = random([outputChannels, inputChannels / groups, kernelHeight, kernelWidth]);
-  const result = await runGraph(graph, {
-    sources: new Map([[x, values], [cotangent, dOutput]]),
-    parameters: new Map([["conv.weight", weight]]),
-    keep: [y, dInput],
-  });
-  const tolerance = precision === "f32" ? 1e-5 : 1e-3;
-  assertClose(result.values.get(y)!, reference(shape, values, weight), { tolerance, what: "output" });
-  assertClose(result.values.get(dInput)!, conv2dBackwardInput(shape, dOutput, weight), { tolerance, what: "dInput" });
-  const dWeight = conv2dBackwardWeight(shape, values, dOutput);
-  assertClose(result.gradients.get("conv.weight")!, dWeight, { tolerance, what: "dWeight" });
 }
 
 for (const channels of [16, 32, 64]) {
@@ -138,20 +84,20 @@ async function normalised(
   const f = conv2d(graph, y, { name: "second", ...options });
   const u = linearCombination(graph, "sum", [{ tensor: x, coefficient: ONE }, { tensor: f, coefficient: ONE }]);
   const result = await runGraph(graph, {
-    sources: new Map([[x, random(x.shape)]]),
+    sources: new Map([[x, randomValues(x.shape)]]),
     parameters: new Map([
-      ["first.weight", random([channels, channels, 3, 3])],
-      ["second.weight", random([channels, channels, 3, 3])],
+      ["first.weight", randomValues([channels, channels, 3, 3])],
+      ["second.weight", randomValues([channels, channels, 3, 3])],
       ...["before", "norm"].flatMap((name): [string, Float32Array][] => [
-        [`${name}.weight`, random([channels])],
+        [`${name}.weight`, randomValues([channels])],
         // Where it is positive, the border of zeros would not stay one.
-        [`${name}.bias`, random([channels])],
+        [`${name}.bias`, randomValues([channels])],
       ]),
     ]),
     states: new Map([
       ...["before", "norm"].flatMap((name): [string, Float32Array][] => [
-        [`${name}.running_mean`, random([channels])],
-        [`${name}.running_var`, random([channels]).map((value) => value + 1)],
+        [`${name}.running_mean`, randomValues([channels])],
+        [`${name}.running_var`, randomValues([channels]).map((value) => value + 1)],
       ]),
     ]),
     keep: [u],
@@ -173,10 +119,10 @@ Deno.test({
       { tensor: graph.source("other", y.shape), coefficient: { constant: 0, slope: 0 } },
       { tensor: y, coefficient: ONE },
     ]);
-    const values = random(x.shape).map(Math.f16round);
-    const weight = random([4, 1024, 3, 3]);
+    const values = randomValues(x.shape).map(Math.f16round);
+    const weight = randomValues([4, 1024, 3, 3]);
     const run = async (keep: Tensor) => {
-      const sources = new Map([[x, values], [graph.operations[1].inputs[0], random(y.shape)]]);
+      const sources = new Map([[x, values], [graph.operations[1].inputs[0], randomValues(y.shape)]]);
       const options = { parameters: new Map([["conv.weight", weight]]), subgroupSize: 0, software: true };
       return (await runGraph(graph, { ...options, sources, keep: [keep] })).values.get(keep)!;
     };
@@ -185,15 +131,6 @@ Deno.test({
     for (const tensor of [y, u]) assertClose(await run(tensor), expected, { tolerance: 2.5e-4, what: tensor.name });
   },
 });
-
-/** Values in [-1/2, 1/2), the same for the same shape. */
-function random(shape: readonly number[]): Float32Array {
-  let state = 1 + shape.reduce((sum, size, i) => sum + size * (i + 7), 0);
-  return Float32Array.from({ length: shape.reduce((size, extent) => size * extent, 1) }, () => {
-    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-    return state / 2 ** 32 - 0.5;
-  });
-}
 
 for (const stride of [1, 2]) {
   const name = `conv2d() at stride ${stride} that reads through batch norm in training gives what it does apart`;
@@ -217,14 +154,14 @@ async function normalisedStep(stride: number, { subgroupSize }: { subgroupSize: 
   const dOutput = graph.source("dy", y.shape);
   const dInput = differentiate(graph, new Map([[y, dOutput]]), linearCombination).get(x)!;
   const result = await runGraph(graph, {
-    sources: new Map([[x, random(x.shape)], [dOutput, random(y.shape)]]),
+    sources: new Map([[x, randomValues(x.shape)], [dOutput, randomValues(y.shape)]]),
     parameters: new Map([
-      ["norm.weight", random([32])],
+      ["norm.weight", randomValues([32])],
       // Where it is positive, the border of zeros would not stay one.
-      ["norm.bias", random([32])],
-      ["conv.weight", random([48, 32, 3, 3])],
+      ["norm.bias", randomValues([32])],
+      ["conv.weight", randomValues([48, 32, 3, 3])],
     ]),
-    states: new Map([["norm.running_mean", random([32])], ["norm.running_var", random([32])]]),
+    states: new Map([["norm.running_mean", randomValues([32])], ["norm.running_var", randomValues([32])]]),
     keep: [y, dInput],
     subgroupSize,
   });

@@ -1,6 +1,7 @@
 /** From the sizes of a convolution to its kernels: which form serves which problem. */
 import { clearImageSource, wgsl } from "../../wgsl/mod.ts";
 import type { Candidate, ImageBuffer, Kernel, ParameterRange, ScratchAllocator, Target } from "../graph/kernel.ts";
+import { columnCandidates } from "./conv2d_columns.ts";
 import { directKernel, directWeightGradientKernel } from "./conv2d_direct.ts";
 import { tapsKey, weightGradientKey } from "./conv2d_key.ts";
 import type { BoundEpilogue, BoundPrologue, Conv2dProblem } from "./conv2d_problem.ts";
@@ -185,6 +186,7 @@ function tapCandidates(problem: Conv2dProblem, request: TapsRequest, target: Tar
   return [
     ...quadGroupCandidates(problem, request, target),
     ...(target.software ? [] : tileCandidates(problem, request, target)),
+    ...columnCandidates(problem, request, target),
     ...laneCandidates(problem, request, target),
     ...stripCandidates(problem, request, target),
   ];

@@ -1,17 +1,10 @@
 /** Forward convolutions and input gradients as strip kernels: packed weights, and one dispatch a block of them. */
-import { channelQuads, stripBlockQuads, stripSource, wgsl } from "../../wgsl/mod.ts";
-import type {
-  BufferHandle,
-  Candidate,
-  ImageBuffer,
-  Kernel,
-  ParameterRange,
-  ScratchAllocator,
-  Target,
-} from "../graph/kernel.ts";
+import { channelQuads, stripSource } from "../../wgsl/mod.ts";
+import type { Candidate, ImageBuffer, Kernel, ScratchAllocator, Target } from "../graph/kernel.ts";
 import { imageBytes } from "../graph/tensor.ts";
-import { type BoundEpilogue, type Conv2dProblem, largestDivisor, parameterBinding } from "./conv2d_problem.ts";
-import { packConstants, tapsConvolution, type TapsRequest } from "./conv2d_taps.ts";
+import { type BoundEpilogue, type Conv2dProblem, largestDivisor } from "./conv2d_problem.ts";
+import { blockBytes, packBlocks } from "./conv2d_blocks.ts";
+import { tapsConvolution, type TapsRequest } from "./conv2d_taps.ts";
 
 interface StripForm {
   /** Pixels of a strip. */
@@ -43,22 +36,17 @@ function stripKernels(
   request: TapsRequest,
   { form, target, memory }: { readonly form: StripForm; readonly target: Target; readonly memory: ScratchAllocator },
 ): Kernel[] {
-  const { read, write, weight, rows, columns } = request;
+  const { read, write, rows, columns } = request;
   const { groups, batch } = problem;
   const { pixels, blockQuads } = form;
   const readQuads = channelQuads(read) / groups;
-  const bytesPerQuad = (quads: number) =>
-    16 * stripBlockQuads({ dy: rows.taps, dx: columns.taps, inputQuads: quads, outputQuads: blockQuads });
   let chunkQuads = readQuads;
-  while (bytesPerQuad(chunkQuads) > target.maxUniformBindingBytes && chunkQuads > 1) {
+  while (blockBytes(request, { chunkQuads, blockQuads }) > target.maxUniformBindingBytes && chunkQuads > 1) {
     chunkQuads = largestDivisor(readQuads, chunkQuads - 1);
   }
   const chunks = readQuads / chunkQuads;
   const blocksAGroup = channelQuads(write) / groups / blockQuads;
-  const blocks = groups * blocksAGroup * chunks;
-  const blockBytes = bytesPerQuad(chunkQuads);
-  const strideBytes = Math.ceil(blockBytes / 256) * 256;
-  const packed = memory.packed(`${request.label} weights`, blocks * strideBytes);
+  const blocks = packBlocks(problem, request, { shape: { chunkQuads, chunks, blockQuads, blocksAGroup }, memory });
   // Sums of several chunks are not rounded in between.
   const sums = chunks > 1 && write.elementType === "f16" ? f32Sums(write, batch, memory) : undefined;
   const epilogue = sums ? adding(sums, request.epilogue) : request.epilogue;
@@ -78,7 +66,7 @@ function stripKernels(
     });
   const sources = Array.from({ length: chunks }, (_, chunk) => source(chunk));
   const label = `${request.label} ${read.channels}->${write.channels} at ${rows.count}x${columns.count}`;
-  const dispatches = Array.from({ length: blocks }, (_, block): Kernel => {
+  const dispatches = Array.from({ length: blocks.count }, (_, block): Kernel => {
     const { code, workgroups } = sources[block % chunks];
     const isLast = block % chunks === chunks - 1;
     return {
@@ -86,15 +74,14 @@ function stripKernels(
       code,
       bindings: [
         { buffer: read.buffer, access: "read" },
-        { buffer: packed, access: "uniform", offset: block * strideBytes, size: blockBytes },
+        blocks.binding(block),
         { buffer: outputOf(block % chunks).buffer, access: "read_write" },
         ...(isLast && epilogue ? epilogue.bindings : []),
       ],
       workgroups: [workgroups, 1, 1],
     };
   });
-  const layout = { chunkQuads, chunks, blockQuads, blocksAGroup, blocks, stride: strideBytes / 16 };
-  return [packKernel(problem, request, { packed, weight, ...layout }), ...dispatches];
+  return [blocks.pack, ...dispatches];
 }
 
 /** An f32 image of the sums towards `write`. */
@@ -116,37 +103,5 @@ function adding(sums: ImageBuffer, epilogue?: BoundEpilogue): BoundEpilogue {
     ],
     vectors,
     expression: expression.replaceAll(/\bvalue\b/g, `(value + e${inputs.length})`),
-  };
-}
-
-function packKernel(
-  problem: Conv2dProblem,
-  request: TapsRequest,
-  pack: {
-    readonly packed: BufferHandle;
-    readonly weight: ParameterRange;
-    readonly chunkQuads: number;
-    readonly chunks: number;
-    readonly blockQuads: number;
-    readonly blocksAGroup: number;
-    readonly blocks: number;
-    readonly stride: number;
-  },
-): Kernel {
-  return {
-    label: "conv2d pack weights",
-    code: wgsl.packWeights,
-    constants: {
-      ...packConstants(problem, request),
-      CHUNK_QUADS: pack.chunkQuads,
-      CHUNKS: pack.chunks,
-      BLOCK_QUADS: pack.blockQuads,
-      BLOCKS_A_GROUP: pack.blocksAGroup,
-      BLOCKS: pack.blocks,
-      STRIDE: pack.stride,
-    },
-    bindings: [parameterBinding(pack.weight, "read"), { buffer: pack.packed, access: "read_write" }],
-    workgroups: [Math.ceil(pack.stride / 64), pack.blocks, 1],
-    parametersOnly: true,
   };
 }

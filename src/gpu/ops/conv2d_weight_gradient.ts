@@ -1,6 +1,8 @@
 /** The weight gradient in two stages: slices of rows summed in registers, then the slices in order. */
 import {
   channelQuads,
+  type ColumnWeightGradient,
+  columnWeightGradientSource,
   type ImageLayout,
   type LaneWeightGradient,
   laneWeightGradientSource,
@@ -14,6 +16,7 @@ import {
 } from "../../wgsl/mod.ts";
 import type { Candidate, ImageBuffer, Kernel, ParameterRange, ScratchAllocator, Target } from "../graph/kernel.ts";
 import { cheapest, type Costed } from "./cheapest.ts";
+import { columnWeightGradients } from "./conv2d_columns.ts";
 import { type BoundPrologue, type Conv2dProblem, largestDivisor, parameterBinding } from "./conv2d_problem.ts";
 
 interface WeightGradientBuffers {
@@ -30,10 +33,14 @@ export function weightGradientCandidates(
   io: WeightGradientBuffers,
   target: Target,
 ): Candidate[] {
+  const lanes = laneWeightGradients(problem, io, target);
+  const columns = io.prologue ? [] : columnWeightGradients(problem, io, target);
   const rows = io.prologue
     ? []
     : weightTiles(problem, io, target).map((tile) => weightGradient(problem, io, { tile, target }));
-  const gradients = [...laneWeightGradients(problem, io, target), ...rows];
+  // Lanes with a quad of channels each load the gradient as well, and hold fewer sums.
+  const quadsFillLanes = channelQuads(io.dOutput) % target.subgroupSize === 0;
+  const gradients = [...(quadsFillLanes ? [...lanes, ...columns] : [...columns, ...lanes]), ...rows];
   const candidates = gradients.map((gradient): Candidate => ({
     name: gradientName(gradient),
     lower: (memory) => weightGradientKernels(problem, io, { gradient, memory }),
@@ -42,18 +49,26 @@ export function weightGradientCandidates(
   return candidates.filter(({ name }, i) => candidates.findIndex((other) => other.name === name) === i);
 }
 
-/** Tap rows x input channels x output channels, and for lanes the patch that is summed at once. */
-function gradientName(gradient: WeightGradient | LaneWeightGradient): string {
+type Gradient = WeightGradient | LaneWeightGradient | ColumnWeightGradient;
+
+/** Tap rows x input channels x output channels, and the patch or the columns that are summed at once. */
+function gradientName(gradient: Gradient): string {
   const { tapRows, inputQuads, outputQuads } = gradient.tile;
   const tile = `${tapRows}x${inputQuads * 4}x${outputQuads * 4}`;
-  return "lanes" in gradient ? `lanes ${tile} of ${gradient.patch.height}x${gradient.patch.width}` : `rows ${tile}`;
+  if ("lanes" in gradient) return `lanes ${tile} of ${gradient.patch.height}x${gradient.patch.width}`;
+  return "images" in gradient ? `columns ${tile} of ${gradient.width}` : `rows ${tile}`;
+}
+
+function gradientSource(gradient: Gradient, prologue?: BoundPrologue): string {
+  if ("lanes" in gradient) return laneWeightGradientSource({ ...gradient, prologue });
+  return "images" in gradient ? columnWeightGradientSource(gradient) : weightGradientSource(gradient);
 }
 
 function weightGradientKernels(
   problem: Conv2dProblem,
   { input, dOutput, dWeight, prologue }: WeightGradientBuffers,
   { gradient, memory }: {
-    readonly gradient: WeightGradient | LaneWeightGradient;
+    readonly gradient: Gradient;
     readonly memory: ScratchAllocator;
   },
 ): Kernel[] {
@@ -65,7 +80,7 @@ function weightGradientKernels(
     `${inputChannels}->${outputChannels} at ${outputHeight}x${problem.outputWidth}`;
   return [{
     label,
-    code: "lanes" in gradient ? laneWeightGradientSource({ ...gradient, prologue }) : weightGradientSource(gradient),
+    code: gradientSource(gradient, prologue),
     bindings: [
       { buffer: input.buffer, access: "read" },
       { buffer: dOutput.buffer, access: "read" },

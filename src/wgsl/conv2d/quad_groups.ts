@@ -2,6 +2,7 @@ import { enableElements, rounded, storedType, widened } from "../element_type.ts
 import { channelQuads, type ImageLayout, imageQuads, rowQuads } from "../layout.ts";
 import { epilogueBindings, epilogueVectors, throughEpilogue } from "./epilogue.ts";
 import type { TapsConvolution } from "./taps.ts";
+import { walkingWindow, walkStart } from "./walk.ts";
 
 /** A convolution whose groups read and write one channel quad each, as a list of taps. */
 export interface QuadGroupConvolution extends TapsConvolution {
@@ -43,8 +44,7 @@ const CHANNELS = ["x", "y", "z", "w"] as const;
 export function quadGroupSource(convolution: QuadGroupConvolution): string {
   const { input, output, rows, columns, inputStep, outputStep, dy, dx, kernelTaps, kernelSize } = convolution;
   const { lanes, width, transposed, epilogue } = convolution;
-  const window = stripWindow({ dy, dx, width, step: inputStep });
-  const strips = Math.ceil(columns / width);
+  const window = walkingWindow({ dy, dx, width, step: inputStep });
   const range = (length: number) => Array.from({ length }, (_, i) => i);
   const product = (
     before: string,
@@ -80,7 +80,7 @@ ${epilogueBindings(epilogue, 3)}
 fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
   let quad = workgroup.x * ${lanes}u + lane;
   let image = workgroup.z;
-  let x0 = ${stripStart("workgroup.y", { width, columns, strips })};
+  let x0 = ${walkStart("workgroup.y", { length: width, extent: columns })};
   ${range(kernelSize * 4).map((j) => `let w${j} = weight[quad * ${kernelSize * 4}u + ${j}u];`).join("\n  ")}
   ${epilogueVectors(epilogue, "quad").join("\n  ")}
   var read_at = (image * ${input.height + 2 * input.halo}u + ${input.halo + window.firstRow}u) * ${
@@ -107,7 +107,7 @@ export function quadGroupWeightGradientSource(gradient: QuadGroupWeightGradient)
   const { input, dOutput, outputHeight, outputWidth, kernelHeight, kernelWidth, stride, padding } = gradient;
   const { batch, lanes, width, slices } = gradient;
   const range = (length: number) => Array.from({ length }, (_, i) => i);
-  const window = stripWindow({ dy: range(kernelHeight), dx: range(kernelWidth), width, step: stride });
+  const window = walkingWindow({ dy: range(kernelHeight), dx: range(kernelWidth), width, step: stride });
   const strips = Math.ceil(outputWidth / width);
   const kernelSize = kernelHeight * kernelWidth;
   const sums = range(16 * kernelSize).map((element) => ({
@@ -146,7 +146,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
   for (var index = slice; index < ${batch * strips}u; index += ${slices}u) {
     let image = index / ${strips}u;
     let strip = index % ${strips}u;
-    let x0 = ${stripStart("strip", { width, columns: outputWidth, strips })};
+    let x0 = ${walkStart("strip", { length: width, extent: outputWidth })};
     var read_at = image * ${imageQuads(input)}u + ${input.halo - padding}u * ${rowQuads(input)}u + (x0 * ${stride}u + ${
     input.halo - padding
   }u) * ${channelQuads(input)}u + quad;
@@ -171,46 +171,4 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
   }
 }
 `;
-}
-
-/** The input that a strip of one output row reads, and what of it the next row reads again. */
-function stripWindow(
-  { dy, dx, width, step }: {
-    readonly dy: readonly number[];
-    readonly dx: readonly number[];
-    readonly width: number;
-    readonly step: number;
-  },
-) {
-  const [firstRow, firstColumn] = [Math.min(...dy), Math.min(...dx)];
-  const height = Math.max(...dy) - firstRow + 1;
-  const positions = Array.from({ length: width }, (_, p) => dx.map((x) => p * step + x - firstColumn)).flat();
-  const columns = [...new Set(positions)].sort((a, b) => a - b);
-  const rows = Array.from({ length: height }, (_, row) => row);
-  const carried = rows.filter((row) => row + step < height);
-  const fresh = rows.filter((row) => row + step >= height);
-  const name = (row: number, column: number) => `i${row}_${column}`;
-  return {
-    firstRow,
-    firstColumn,
-    // Of the first output row all rows are loaded: those carried before the loop, the others in it.
-    carried,
-    fresh,
-    at: (y: number, x: number) => name(y - firstRow, x - firstColumn),
-    load: (row: number, input: ImageLayout, declare: "var" | "let") =>
-      columns.map((column) => {
-        const offset = row * rowQuads(input) + column * channelQuads(input);
-        return `${declare} ${name(row, column)} = ${widened(`input[read_at + ${offset}u]`, input.elementType)};`;
-      }).join(" "),
-    shift: () =>
-      carried.flatMap((row) => columns.map((column) => `${name(row, column)} = ${name(row + step, column)};`)),
-  };
-}
-
-function stripStart(
-  strip: string,
-  { width, columns, strips }: { readonly width: number; readonly columns: number; readonly strips: number },
-): string {
-  if (strips === 1) return "0u";
-  return columns % width === 0 ? `${strip} * ${width}u` : `min(${strip} * ${width}u, ${columns - width}u)`;
 }

@@ -22,8 +22,6 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
   let size = TAP_ROWS * KERNEL_WIDTH * IN_QUADS * 4u * OUT_QUADS;
   if (id.x >= size) { return; }
   let tile = id.y;
-  var sum = vec4<f32>();
-  for (var slice = 0u; slice < SLICES; slice++) { sum += partials[(tile * SLICES + slice) * size + id.x]; }
   let tap_tile = tile % TAP_TILES;
   let out_tile = (tile / TAP_TILES) % OUT_TILES;
   let in_tile = (tile / (TAP_TILES * OUT_TILES)) % IN_TILES;
@@ -34,10 +32,13 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
   let kx = (id.x / (OUT_QUADS * 4u * IN_QUADS)) % KERNEL_WIDTH;
   let ky = tap_tile * TAP_ROWS + id.x / (OUT_QUADS * 4u * IN_QUADS * KERNEL_WIDTH);
   let i = (in_tile * IN_QUADS + in_quad) * 4u + channel;
+  if (i >= IN / GROUPS) { return; }
+  var sum = vec4<f32>();
+  for (var slice = 0u; slice < SLICES; slice++) { sum += partials[(tile * SLICES + slice) * size + id.x]; }
   let first = (out_tile * OUT_QUADS + out_quad) * 4u;
   for (var lane = 0u; lane < 4u; lane++) {
     let within = first + lane;
-    if (i < IN / GROUPS && within < OUT / GROUPS) {
+    if (within < OUT / GROUPS) {
       let o = group * (OUT / GROUPS) + within;
       d_weight[((o * (IN / GROUPS) + i) * KERNEL_HEIGHT + ky) * KERNEL_WIDTH + kx] = sum[lane];
     }
