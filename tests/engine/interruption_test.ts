@@ -36,7 +36,7 @@ async function lasts(work: Promise<unknown>): Promise<number> {
 
 Deno.test("train() hears a pause and a cancellation between the pipelines it creates", async () => {
   await withSlowEngine(async (engine, dataDir) => {
-    const compiling = () => until(() => existsSync(`${dataDir}/fault-happened`), "the first pipeline");
+    const compiling = () => until(() => existsSync(`${dataDir}/fault-happened`), "the first pipeline", 60);
     const job = { config, folder: "runs/a", resume: false };
     const pause = new AbortController();
     const paused = Array.fromAsync(engine.train(job, never, pause.signal));
@@ -60,7 +60,7 @@ Deno.test("close() ends a worker in order while that creates pipelines", async (
   await withSlowEngine(async (engine, dataDir) => {
     const job = { config, folder: "runs/a", resume: false };
     const training = assertRejects(() => Array.fromAsync(engine.train(job, never)), Error, "aborted");
-    await until(() => existsSync(`${dataDir}/fault-happened`), "the first pipeline");
+    await until(() => existsSync(`${dataDir}/fault-happened`), "the first pipeline", 60);
     const untilClosed = await lasts(engine.close(60_000));
     assert(untilClosed < SOON_MS, `closed after ${untilClosed} ms`);
     await training;
