@@ -88,14 +88,24 @@ async function* trainUnlessPaused(
   }
 }
 
+/** @throws {EngineError} `invalid` when there are whole checkpoints, but of something else. */
 async function findStart(
   folder: CheckpointFolder,
   { config }: TrainingJob,
   { dataset, plans }: { readonly dataset: DatasetDescription; readonly plans: TrainingPlans },
 ): Promise<{ readonly event: TrainingEvent; readonly checkpoint?: Checkpoint }> {
-  const accept = (checkpoint: Checkpoint) =>
-    requireContinuation(checkpoint, { config, dataset, graph: plans.full.program.graph });
+  let foreign: unknown;
+  const accept = (checkpoint: Checkpoint) => {
+    try {
+      requireContinuation(checkpoint, { config, dataset, graph: plans.full.program.graph });
+    } catch (error) {
+      foreign ??= error;
+      throw error;
+    }
+  };
   const { found, refused } = await folder.newest(accept);
+  // What is damaged can be made again, bit for bit. Not so what is whole: it would be trained over.
+  if (!found && foreign) throw foreign;
   const { step = 0, epoch = 0 } = found?.info ?? {};
   return { event: { kind: "resumed", step, epoch, from: found?.info, refused }, checkpoint: found?.checkpoint };
 }

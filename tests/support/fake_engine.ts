@@ -57,6 +57,8 @@ export class FakeEngine implements Engine {
   replacementTime = 0;
   trainedWhileUnavailable = false;
   closed = false;
+  /** Thrown by jobs that resume. */
+  resumeError: EngineError | undefined;
   readonly listeners = new Set<(available: boolean) => void>();
   private isStubborn = false;
 
@@ -102,6 +104,7 @@ export class FakeEngine implements Engine {
       pause = undefined;
     }
     try {
+      if (job.resume && this.resumeError) throw this.resumeError;
       yield* fakeTraining(this.dataDir, job, { ...this.options, firstFault: this.faults === 0, signal, pause });
     } catch (error) {
       if (error instanceof EngineError && error.kind === "fault") this.breakFor(this.replacementTime);

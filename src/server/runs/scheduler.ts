@@ -158,6 +158,8 @@ export class RunScheduler {
         // Asked to by close().
         if (state === "RUNNING") return undefined;
         return { state: "PAUSED", statusMessage: end.reason ?? statusMessage, resumesItself };
+      case "blocked":
+        return { state: "PAUSED", statusMessage: end.reason };
       case "no-room":
         return { state: "PAUSED", statusMessage: end.reason, resumesItself: state === "RUNNING" || resumesItself };
     }

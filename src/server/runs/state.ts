@@ -14,7 +14,7 @@ export type RunState =
 /** Every legal move; a state without moves is an end. */
 const moves: Readonly<Record<RunState, readonly RunState[]>> = {
   QUEUED: ["RUNNING", "PAUSED", "CANCELLED", "FAILED"],
-  // To itself: taken up again after a fault. To QUEUED: the server stopped. To PAUSED: no room for a checkpoint.
+  // To itself: taken up again after a fault. To QUEUED: the server stopped. To PAUSED: no room for a checkpoint, or it cannot go on.
   RUNNING: ["RUNNING", "QUEUED", "PAUSING", "PAUSED", "CANCELLING", "FAILED", "SUCCEEDED"],
   // To itself: a user wants it too. To SUCCEEDED: the last step came first.
   PAUSING: ["PAUSING", "PAUSED", "CANCELLING", "FAILED", "SUCCEEDED"],

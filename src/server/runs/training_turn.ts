@@ -1,5 +1,5 @@
 /** One run's turn on the GPU. */
-import { type Engine, EngineError } from "../../engine/mod.ts";
+import { type Engine, EngineError, type EngineErrorKind } from "../../engine/mod.ts";
 import { untilAborted } from "../abort.ts";
 import type { Log } from "../log.ts";
 import type { JobControl } from "./queue.ts";
@@ -12,6 +12,8 @@ export type TurnEnd =
   | { readonly kind: "succeeded" | "stopped" }
   /** Asked to; the reason, if something else came to it. */
   | { readonly kind: "paused"; readonly reason?: string }
+  /** It went on until now, and cannot as things are; they may be mended. */
+  | { readonly kind: "blocked"; readonly reason: string }
   /** What it did or has to keep found no room. */
   | { readonly kind: "no-room"; readonly reason: string }
   | { readonly kind: "failed"; readonly reason: string };
@@ -28,6 +30,12 @@ export interface TrainingTurnParts {
 
 /** Milliseconds that the engine has to replace its worker after a fault. */
 const replacementPatience = 60_000;
+
+/**
+ * What a run that had begun does not bring about itself: its data set is gone, damaged or another one, its checkpoints
+ * are of something else, or the machine has less memory or another GPU.
+ */
+const mendable: ReadonlySet<EngineErrorKind> = new Set(["invalid", "not-found", "damaged", "exhausted", "unsupported"]);
 
 /** Trains a run that is RUNNING, again from its last checkpoint after a fault, until it ends, is paused or stopped. */
 export async function takeTurn(parts: TrainingTurnParts, id: string, control: JobControl): Promise<TurnEnd> {
@@ -84,7 +92,10 @@ function endAfter(
     return { kind: "failed", reason: "An internal error; the server's log has it" };
   }
   if (error.kind === "storage") return { kind: "no-room", reason: error.message };
-  if (error.kind !== "fault") return { kind: "failed", reason: error.message };
+  if (error.kind !== "fault") {
+    const hadBegun = runs.get(id).attempt > 1;
+    return { kind: hadBegun && mendable.has(error.kind) ? "blocked" : "failed", reason: error.message };
+  }
   if (control.pause.aborted) return { kind: "paused", reason: error.message };
   const { retries, config: { maxRetries } } = runs.get(id);
   if (retries >= maxRetries) return { kind: "failed", reason: afterRetries(error.message, maxRetries) };

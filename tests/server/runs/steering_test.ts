@@ -1,6 +1,7 @@
 /** Runs that are paused, resumed, restarted, deleted, and taken up again after a fault. */
 import { join } from "node:path";
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
+import { EngineError } from "../../../src/engine/mod.ts";
 import { RequestError } from "../../../src/server/errors.ts";
 import type { RunEvent } from "../../../src/server/runs/run.ts";
 import { brokenSeeds } from "../../support/fake_engine.ts";
@@ -182,6 +183,25 @@ Deno.test(
       ["SUCCEEDED", ""],
     ]);
     assertEquals(engine.trainings, 3 + 1 + 1 + 1);
+  }),
+);
+
+Deno.test(
+  "a run that cannot go on because its data set is gone waits until that is mended, as if it had been paused",
+  withRuns(async ({ runs, engine, start, events }) => {
+    const id = await start({ ...quick, epochs: 50 });
+    await until(() => (runs.get(id).progress?.step ?? 0) > 0);
+    runs.pause(id);
+    await until(() => runs.get(id).state === "PAUSED");
+    engine.resumeError = new EngineError("not-found", 'There is no data set "digits"');
+    runs.resume(id);
+    await until(() => runs.get(id).state === "PAUSED");
+    assertEquals([runs.get(id).statusMessage, runs.get(id).resumesItself], ['There is no data set "digits"', false]);
+    engine.resumeError = undefined;
+    runs.resume(id);
+    const log = await events(id);
+    assertWholeLog(log, { ...quick, epochs: 50 });
+    assertEquals(states(log).slice(2).join(" "), "PAUSING PAUSED QUEUED RUNNING PAUSED QUEUED RUNNING SUCCEEDED");
   }),
 );
 
