@@ -96,12 +96,19 @@ class SupervisedEngine implements Engine {
   }
 
   async *train(job: TrainingJob, signal: AbortSignal, pause?: AbortSignal): AsyncGenerator<TrainingEvent> {
-    const client = await this.#awaitWorker(signal);
+    let client: WorkerClient;
+    try {
+      client = await this.#awaitWorker(pause ? AbortSignal.any([signal, pause]) : signal);
+    } catch (error) {
+      if (signal.aborted || error !== pause?.reason) throw error;
+      // There is nothing that would have to be kept.
+      return yield { kind: "paused", step: 0, epoch: 0 };
+    }
     yield* client.stream("train", job, { signal, pause });
   }
 
   async *evaluate(job: EvaluationJob, signal: AbortSignal): AsyncGenerator<EvaluationEvent> {
-    const client = await this.#worker;
+    const client = await untilAborted(this.#worker, signal);
     yield* client.stream("evaluate", job, { signal });
   }
 
@@ -139,24 +146,24 @@ class SupervisedEngine implements Engine {
     argument: Calls[Name]["argument"],
     signal?: AbortSignal,
   ): Promise<Calls[Name]["result"]> {
+    const ask = async () => (await untilAborted(this.#worker, signal)).call(name, argument, { signal });
     try {
-      return await (await this.#worker).call(name, argument, { signal });
+      return await ask();
     } catch (error) {
       if (!(error instanceof EngineError) || error.kind !== "fault") throw error;
-      return await (await this.#worker).call(name, argument, { signal });
+      return await ask();
     }
   }
 
   /** A worker, however many attempts it takes. */
   async #awaitWorker(signal: AbortSignal): Promise<WorkerClient> {
     while (true) {
-      signal.throwIfAborted();
       this.#closing.signal.throwIfAborted();
       const { promise } = this.#nextAttempt;
       try {
-        return await this.#worker;
+        return await untilAborted(this.#worker, signal);
       } catch {
-        await settledOrAborted(promise, signal);
+        await untilAborted(promise, signal);
       }
     }
   }
@@ -216,11 +223,16 @@ function delay(milliseconds: number, earlier?: Promise<unknown>): Promise<void> 
   });
 }
 
-/** Waits for a promise, or for the signal. */
-async function settledOrAborted(promise: Promise<void>, signal: AbortSignal): Promise<void> {
-  const aborted = Promise.withResolvers<void>();
-  const abort = () => aborted.resolve();
+/** The promise's outcome. @throws the signal's reason if that comes first. */
+async function untilAborted<T>(promise: Promise<T>, signal?: AbortSignal): Promise<T> {
+  if (!signal) return await promise;
+  signal.throwIfAborted();
+  const { promise: aborted, reject } = Promise.withResolvers<never>();
+  const abort = () => reject(signal.reason);
   signal.addEventListener("abort", abort, { once: true });
-  await Promise.race([promise, aborted.promise]);
-  signal.removeEventListener("abort", abort);
+  try {
+    return await Promise.race([promise, aborted]);
+  } finally {
+    signal.removeEventListener("abort", abort);
+  }
 }

@@ -100,6 +100,17 @@ Deno.test("close() kills a worker that does not let go in the time it is given",
   });
 });
 
+Deno.test("train() that waits for another worker hears a pause", async () => {
+  await withFaultyEngine("fault=reopen-hangs", async (engine, dataDir) => {
+    Deno.kill(workerProcessId(dataDir), "SIGKILL");
+    await until(() => !engine.available, "the end of the worker");
+    const pause = new AbortController();
+    const events = Array.fromAsync(engine.train({ config, folder: "runs/a", resume: false }, never, pause.signal));
+    setTimeout(() => pause.abort(), 50);
+    assertEquals(await events, [{ kind: "paused", step: 0, epoch: 0 }]);
+  });
+});
+
 /** A process of its own that starts an engine and does what the script says; it is given up, not closed. */
 function startEngineProcess(options: string, script: string): Deno.ChildProcess {
   const modules = ["../../src/engine/mod.ts", "../support/small_training.ts"].map((path) => {

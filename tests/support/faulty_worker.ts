@@ -2,13 +2,23 @@
  * A worker whose GPU fails once, as its URL's query says: `?fault=lost&after=20` at the 20th submit of the first
  * process that a data folder sees, `?fault=lost` at the first one after the file `fail-now` is there. The file
  * `fault-happened` keeps the next process from failing too. `?fault=slow` is a driver that compiles for a tenth of a
- * second whenever a pipeline is created.
+ * second whenever a pipeline is created, `?fault=reopen-hangs` one that opens for the first process alone.
  */
 import { existsSync } from "node:fs";
 import { serveEngine } from "../../src/engine/worker.ts";
 import { GpuDevice } from "../../src/gpu/mod.ts";
 
-type Fault = "lost" | "validation" | "shader" | "out-of-memory" | "hang" | "crash" | "open" | "open-hangs" | "slow";
+type Fault =
+  | "lost"
+  | "validation"
+  | "shader"
+  | "out-of-memory"
+  | "hang"
+  | "crash"
+  | "open"
+  | "open-hangs"
+  | "reopen-hangs"
+  | "slow";
 
 const query = new URL(import.meta.url).searchParams;
 const fault = query.get("fault") as Fault;
@@ -18,6 +28,8 @@ await serveEngine({
   async openDevice(dataDir) {
     const mark = `${dataDir}/fault-happened`;
     const happen = () => Deno.writeTextFileSync(mark, fault);
+    if (fault === "reopen-hangs" && existsSync(mark)) { while (true); }
+    if (fault === "reopen-hangs") happen();
     if (existsSync(mark)) return await GpuDevice.open();
     if (fault === "open") {
       happen();

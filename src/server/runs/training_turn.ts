@@ -48,7 +48,7 @@ export async function takeTurn(parts: TrainingTurnParts, id: string, control: Jo
     } catch (error) {
       const end = endAfter(flushed(recorder) ?? error, parts, { id, control });
       if (end) return end;
-      await availability(parts.engine, control.signal);
+      await availability(parts.engine, control);
     }
   }
 }
@@ -112,12 +112,12 @@ function afterRetries(message: string, retries: number): string {
   return retries === 0 ? message : `${message} (after ${retries} ${retries === 1 ? "retry" : "retries"})`;
 }
 
-/** Waits until the engine has replaced its worker; in vain, training again says why. */
-async function availability(engine: Engine, signal: AbortSignal): Promise<void> {
+/** Waits until the engine has replaced its worker, or the job is told to end; in vain, training again says why. */
+async function availability(engine: Engine, { signal, pause }: JobControl): Promise<void> {
   if (engine.available) return;
   const { promise, resolve } = Promise.withResolvers<void>();
   using _listening = engine.onAvailability((available) => available && resolve());
   const timer = setTimeout(resolve, replacementPatience);
-  await untilAborted(promise, signal).catch(() => {});
+  await untilAborted(promise, AbortSignal.any([signal, pause])).catch(() => {});
   clearTimeout(timer);
 }
