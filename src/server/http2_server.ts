@@ -9,7 +9,7 @@ import { defaultLimits, type Limits } from "./limits.ts";
 import type { Log } from "./log.ts";
 import { createRequestHandler } from "./request_handler.ts";
 import type { Authorizer } from "./security/authorizer.ts";
-import { readTlsFiles, renewCertificates, type TlsFiles } from "./security/tls.ts";
+import { readTlsFiles, renewCertificates, type TlsContents, type TlsFiles } from "./security/tls.ts";
 
 export interface BuildOptions {
   readonly routes: (router: ConnectRouter) => void;
@@ -54,11 +54,12 @@ export function buildServer(options: BuildOptions): BuiltServer {
   };
   const handler = createRequestHandler({ routes, router, limits, connections, admission, log, onEnd });
   const settings = { maxConcurrentStreams: limits.streamsPerConnection, maxHeaderListSize: limits.headerBytes };
-  const secure = tls && createSecureServer(tls, { settings, limits });
+  const certificates = tls && { files: tls, contents: readTlsFiles(tls), log };
+  const secure = certificates && createSecureServer(certificates.contents, { settings, limits });
   const server = secure ?? http2.createServer({ settings });
   server.on("request", handler);
   connections.attach(server);
-  const renewal = secure && renewCertificates(secure, tls, log);
+  const renewal = secure && renewCertificates(secure, certificates);
   return {
     server,
     admission,
@@ -77,10 +78,10 @@ interface SecureOptions {
   readonly limits: Limits;
 }
 
-function createSecureServer(tls: TlsFiles, { settings, limits }: SecureOptions): http2.Http2SecureServer {
-  const isMutual = tls.clientCa !== undefined;
+function createSecureServer(contents: TlsContents, { settings, limits }: SecureOptions): http2.Http2SecureServer {
+  const isMutual = contents.ca !== undefined;
   return http2.createSecureServer({
-    ...readTlsFiles(tls),
+    ...contents,
     settings,
     minVersion: "TLSv1.2",
     handshakeTimeout: limits.handshakeTimeout,

@@ -16,6 +16,7 @@ import type { UniversalHandler, UniversalServerResponse } from "@connectrpc/conn
 import type { Admission, Admitted } from "./admission.ts";
 import { type Call, callKey, statusName } from "./call.ts";
 import type { Connections } from "./connections/connections.ts";
+import { dropFarDeadline } from "./far_deadline.ts";
 import { encodeGrpcMessage } from "./grpc_message.ts";
 import type { Limits } from "./limits.ts";
 import type { Log } from "./log.ts";
@@ -87,6 +88,7 @@ async function serve(handler: UniversalHandler, exchange: Exchange): Promise<voi
   try {
     const contextValues = createContextValues().set(callKey, call);
     const arriving = universalRequestFromNodeRequest(request, response, undefined, contextValues);
+    dropFarDeadline(arriving.header);
     const body = timely(request, { timeout: parts.limits.requestTimeout, stream: takesStream(handler) });
     const outflow = stream.session && parts.connections.of(stream.session)?.outflow;
     const patience = parts.limits.stallTimeout;

@@ -35,6 +35,14 @@ Deno.test("serve passes limits on in the server's units", async () => {
   assertEquals([connections, messageBytes, idleTimeout, connectionAge], [3, 2 * 2 ** 20, 7_000, 9_000]);
 });
 
+Deno.test("serve refuses times that timers cannot hold, which would be over at once", async () => {
+  for (const option of ["--idle-timeout", "--connection-age", "--shutdown-timeout"]) {
+    const { outcome } = await serveOptions(option, String(30 * 86_400));
+    assertEquals(outcome.code, 2);
+    assertStringIncludes(outcome.stderr, `${option} must be a whole number from 1 to 2147483`);
+  }
+});
+
 Deno.test("serve takes the files of TLS together", async () => {
   const { options } = await serveOptions("--tls-cert", "a", "--tls-key", "b", "--client-ca", "c");
   assertEquals(options?.tls, { cert: "a", key: "b", clientCa: "c" });

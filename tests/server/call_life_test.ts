@@ -1,4 +1,5 @@
 /** How calls end: limits, deadlines, cancellation, clients and servers that go away. */
+import http2 from "node:http2";
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import {
   assertStatus,
@@ -57,6 +58,27 @@ Deno.test("a deadline ends a stream, not its run", async () => {
   );
   const { runs } = await client.unary<{ runs: RunMessage[] }>("TrainingService/ListRuns");
   assertEquals(runs.map(({ state }) => state), ["RUN_STATE_RUNNING"]);
+});
+
+Deno.test("a deadline past what timers hold is none", async () => {
+  await using server = await startTestServer();
+  const session = http2.connect(`http://${server.address}`);
+  const path = "/grpc.health.v1.Health/Watch";
+  for (
+    const [type, header] of [["application/grpc", "grpc-timeout"], ["application/connect+proto", "connect-timeout-ms"]]
+  ) {
+    const timeout = header === "grpc-timeout" ? "99999999H" : "9999999999";
+    const stream = session.request({ ":method": "POST", ":path": path, "content-type": type, [header]: timeout });
+    let bytes = 0;
+    stream.on("data", (chunk: Uint8Array) => bytes += chunk.length);
+    stream.on("error", () => {});
+    stream.end(new Uint8Array(5));
+    await until(() => bytes > 0);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    assertEquals([bytes, stream.closed], [7, false]);
+    stream.close();
+  }
+  session.close();
 });
 
 Deno.test("a deadline ends a call, and the engine is told", async () => {

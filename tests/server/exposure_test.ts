@@ -1,10 +1,11 @@
 /** What guards a server that others can reach: TLS, client certificates, tokens, and the refusal to do without. */
 import { Buffer } from "node:buffer";
 import { join } from "node:path";
-import { assert, assertEquals, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { TrainingService } from "../../src/gen/mod.ts";
 import { createToken, type Scope } from "../../src/server/mod.ts";
 import { ServerError } from "../../src/server/errors.ts";
+import { validityProblem } from "../../src/server/security/tls.ts";
 import {
   assertStatus,
   credentials,
@@ -109,6 +110,18 @@ Deno.test("files of TLS that cannot be used are refused by name", async () => {
   await assertRejects(() => start({ key: serverTls.cert }), ServerError, "it is no private key in PEM");
   await assertRejects(() => start({ key: tlsFile("client.key") }), ServerError, "it is not that of the certificate");
   await assertRejects(() => start({ clientCa: serverTls.key }), ServerError, "it is no certificate in PEM");
+});
+
+Deno.test("a certificate that is not valid is told of", () => {
+  const problem = (date: string) => validityProblem({ cert: tlsText("server.pem") }, Date.parse(date));
+  assertEquals(problem("2050-01-01"), undefined);
+  assertMatch(problem("2200-01-01") ?? "", /certificate has expired on .+ GMT/);
+  assertMatch(problem("2000-01-01") ?? "", /certificate is not valid before .+ GMT/);
+});
+
+Deno.test("tokens: a file without end is refused", { ignore: Deno.build.os === "windows" }, async () => {
+  const start = startTestServer({ tokenFile: "/dev/zero" });
+  await assertRejects(() => start, ServerError, "it is longer than 1048576 bytes");
 });
 
 Deno.test("tokens: reading needs read, changing needs write, health checks none", async () => {

@@ -6,7 +6,9 @@ import { tuneOption } from "../tune_option.ts";
 import { byteCount, choice, decimal, hostAndPort, integer, listOf, text } from "../values.ts";
 
 const count = (fallback: string, help: string) => defaulting(integer("N", { minimum: 1 }), fallback, help);
-const seconds = (fallback: string, help: string) => defaulting(integer("SECONDS", { minimum: 1 }), fallback, help);
+/** Timers hold 24.8 days. */
+const secondsKind = integer("SECONDS", { minimum: 1, maximum: 2_147_483 });
+const seconds = (fallback: string, help: string) => defaulting(secondsKind, fallback, help);
 const mebibytes = (fallback: string, help: string) =>
   defaulting(integer("MIB", { minimum: 1, maximum: 1024 }), fallback, help);
 
@@ -32,7 +34,11 @@ export const serveOptions = {
   "max-queued-runs": count("100", "Runs that wait for the GPU; another one is refused"),
   "max-message": mebibytes("16", "Size of one message received"),
   "max-answer": mebibytes("16", "Size of one message sent"),
-  "infer-max-wait-ms": defaulting(decimal("MS"), "2", "How long an image waits for others to share a batch with"),
+  "infer-max-wait-ms": defaulting(
+    decimal("MS", { below: 60_000 }),
+    "2",
+    "How long an image waits for others to share a batch with",
+  ),
   "infer-queue": count("1024", "Images that may wait; further ones are refused"),
   tune: tuneOption,
   "min-free-disk": defaulting(
@@ -49,7 +55,7 @@ export const serveOptions = {
   "stall-timeout": seconds("300", "How long a client may read nothing of a stream that has more"),
   "idle-timeout": seconds("1800", "How long a connection without calls is kept"),
   "connection-age": optional(
-    integer("SECONDS", { minimum: 1 }),
+    secondsKind,
     "How long any connection is kept; then it takes no new calls (default: for ever)",
   ),
   "connection-grace": seconds("60", "What the calls of a connection that is too old get to end"),

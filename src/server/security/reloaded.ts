@@ -64,12 +64,30 @@ function stampOf(paths: readonly string[]): string {
   }).join("\n");
 }
 
-/** @throws {ServerError} */
+/** More than any file of keys or tokens; a device may have no end. */
+const longest = 2 ** 20;
+
+/** @throws {ServerError} it cannot be read, or is longer than 1 MiB. */
 export function readFile(path: string, what: string): string {
   try {
-    return Deno.readTextFileSync(path);
+    return new TextDecoder().decode(readBytes(path));
   } catch (error) {
+    if (error instanceof RangeError) {
+      throw new ServerError(`Cannot read the ${what} "${path}": it is longer than ${longest} bytes`, { cause: error });
+    }
     const reason = error instanceof Deno.errors.NotFound ? "it does not exist" : "it is no file that can be read";
     throw new ServerError(`Cannot read the ${what} "${path}": ${reason}`, { cause: error });
   }
+}
+
+/** Piece by piece, since a pipe, as of a shell's `<(...)`, has no size. @throws {RangeError} */
+function readBytes(path: string): Uint8Array {
+  using file = Deno.openSync(path);
+  const bytes = new Uint8Array(longest + 1);
+  let length = 0;
+  for (let read: number | null = 0; read !== null && length < bytes.length; length += read ?? 0) {
+    read = file.readSync(bytes.subarray(length));
+  }
+  if (length > longest) throw new RangeError("The file is too long");
+  return bytes.subarray(0, length);
 }

@@ -35,13 +35,37 @@ export function readTlsFiles({ cert, key, clientCa }: TlsFiles): TlsContents {
   return contents;
 }
 
-/** Renewed certificates count for the connections that come after. */
-export function renewCertificates(server: Http2SecureServer, files: TlsFiles, log: Log): Disposable {
+/**
+ * What of the server's certificate makes clients refuse it, and will not stop a server: it may be renewed any moment.
+ * @param now milliseconds since 1970
+ */
+export function validityProblem({ cert }: Pick<TlsContents, "cert">, now: number): string | undefined {
+  const { validFrom, validTo } = new X509Certificate(cert);
+  if (now > Date.parse(validTo)) return `The server's certificate has expired on ${validTo}`;
+  if (now < Date.parse(validFrom)) return `The server's certificate is not valid before ${validFrom}`;
+}
+
+/**
+ * Renewed certificates count for the connections that come after. Of one that is not valid the log is told.
+ * @param contents of the files now
+ */
+export function renewCertificates(
+  server: Http2SecureServer,
+  { files, contents, log }: { readonly files: TlsFiles; readonly contents: TlsContents; readonly log: Log },
+): Disposable {
+  const warn = (used: TlsContents) => {
+    const problem = validityProblem(used, Date.now());
+    if (problem) log.warn(problem, { certificate: files.cert });
+  };
+  warn(contents);
   const { cert, key, clientCa } = files;
   return new Reloaded({
     paths: clientCa === undefined ? [cert, key] : [cert, key, clientCa],
     load: () => readTlsFiles(files),
-    onChange: (contents) => server.setSecureContext(contents),
+    onChange: (renewed) => {
+      server.setSecureContext(renewed);
+      warn(renewed);
+    },
     log,
   });
 }
