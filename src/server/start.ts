@@ -154,6 +154,7 @@ async function assemble(options: ServerOptions, prepared: Prepared): Promise<Run
     built.stopAccepting();
   });
   const address = formatAddress(await listen(built.server, prepared.address));
+  runs.begin();
   log.info("server started", {
     address,
     metrics_address: watched?.address,

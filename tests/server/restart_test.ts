@@ -1,6 +1,7 @@
 /** A server that was killed, started again on its data folder. */
-import { assertEquals } from "@std/assert";
-import { type EventMessage, GrpcClient, quickConfig, type RunMessage } from "../support/grpc_client.ts";
+import { assertEquals, assertRejects } from "@std/assert";
+import { ServerError } from "../../src/server/errors.ts";
+import { type EventMessage, GrpcClient, longConfig, quickConfig, type RunMessage } from "../support/grpc_client.ts";
 import { startTestServer } from "../support/test_server.ts";
 
 /** A server in a process of its own. */
@@ -56,6 +57,31 @@ Deno.test("kill -9 in the middle of a run: the next server goes on with it, and 
     assertEquals(runs.map(({ attempt }) => attempt), [1, 2, 1]);
     const last = await client.collect<EventMessage>("TrainingService/WatchRun", { name: runs[0].name });
     assertEquals(last.at(-1)?.event.state_changed?.state, "RUN_STATE_SUCCEEDED");
+  }
+  await next.stop();
+  Deno.removeSync(dataDir, { recursive: true });
+});
+
+Deno.test("a start that fails, as on a port that is taken, moves no run", async () => {
+  const dataDir = Deno.makeTempDirSync();
+  const server = await startTestServer({ dataDir });
+  let name = "";
+  {
+    using client = new GrpcClient(server.address);
+    const call = client.stream("TrainingService/Train", { config: longConfig() });
+    call.on("error", () => {});
+    name = (await new Promise<EventMessage>((resolve) => call.once("data", resolve))).event.run;
+  }
+  await server.stop();
+  await using other = await startTestServer();
+  for (let attempt = 0; attempt < 2; attempt++) {
+    await assertRejects(() => startTestServer({ dataDir, listen: other.address }), ServerError, "the port is in use");
+  }
+  const next = await startTestServer({ dataDir });
+  {
+    using client = new GrpcClient(next.address);
+    const { run } = await client.unary<{ run: RunMessage }>("TrainingService/GetRun", { name });
+    assertEquals([run.state, run.attempt], ["RUN_STATE_RUNNING", 2]);
   }
   await next.stop();
   Deno.removeSync(dataDir, { recursive: true });

@@ -61,6 +61,7 @@ export function withRuns(test: (fixture: Fixture) => Promise<void>, options: Fix
     const logs: string[] = [];
     const log = new Log((line) => logs.push(line));
     const runs = new TrainingRuns({ store, engine, log, dataDir: folder, watchBatch: 3, ...options.runs });
+    runs.begin();
     try {
       await test({
         runs,

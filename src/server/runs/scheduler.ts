@@ -30,25 +30,30 @@ export class RunScheduler {
   private readonly runs: RunLog;
   private readonly log: Log;
   private readonly disk: DiskSpace;
+  private readonly diskInterval: number;
   private readonly turn: TrainingTurnParts;
   private readonly queue = new RunQueue();
-  private readonly diskTimer: ReturnType<typeof setInterval>;
+  private diskTimer: ReturnType<typeof setInterval> | undefined;
   /** Runs wait, because the disk takes nothing more. */
   private held = false;
   private closing = false;
 
-  /** Takes up what a server that is gone has left unfinished. */
+  /** Queues what a server that is gone has left unfinished. */
   constructor(options: SchedulerOptions) {
-    ({ store: this.store, runs: this.runs, log: this.log, disk: this.disk } = options);
-    const { engine, runs, log, metricsInterval, diskInterval } = options;
+    ({ store: this.store, runs: this.runs, log: this.log, disk: this.disk, diskInterval: this.diskInterval } = options);
+    const { engine, runs, log, metricsInterval } = options;
     this.turn = { engine, runs, log, metricsInterval, beforeCheckpoint: () => this.watchDisk() };
     this.settleInterrupted();
     this.held = this.store.unfinished().some(({ resumesItself }) => resumesItself);
     this.queue.hold();
     for (const run of this.store.unfinished()) if (run.state === "QUEUED") this.enqueue(run);
+  }
+
+  /** Lets the runs train. */
+  begin(): void {
     this.watchDisk();
     if (!this.held) this.queue.release();
-    this.diskTimer = setInterval(() => this.watchDisk(), diskInterval);
+    this.diskTimer = setInterval(() => this.watchDisk(), this.diskInterval);
   }
 
   /** The run that trains. */

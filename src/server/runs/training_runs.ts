@@ -59,7 +59,7 @@ export class TrainingRuns {
   private readonly scheduler: RunScheduler;
   private closing = false;
 
-  /** Takes up what a server that is gone has left unfinished. */
+  /** Queues what a server that is gone has left unfinished. */
   constructor(options: TrainingRunsOptions) {
     ({ store: this.store, engine: this.engine, log: this.log, dataDir: this.dataDir } = options);
     const { store, engine, log, dataDir, now = Date.now, watchBatch: batch = 100, heartbeatInterval = 10_000 } =
@@ -72,6 +72,11 @@ export class TrainingRuns {
     this.pages = new EventPages(store);
     const disk = new DiskSpace(dataDir, minFreeDisk);
     this.scheduler = new RunScheduler({ store, runs: this.runs, engine, log, disk, diskInterval, metricsInterval });
+  }
+
+  /** Lets the runs train. To be called once the server is one, so that a start that fails has moved no run. */
+  begin(): void {
+    this.scheduler.begin();
   }
 
   /** The run that trains. */

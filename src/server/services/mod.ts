@@ -58,7 +58,7 @@ const reflectedFiles: readonly DescFile[] = [
   reflectionV1Alpha.file_grpc_reflection_v1alpha_reflection,
 ];
 
-/** Runs that a server which is gone left unfinished are taken up here. */
+/** Runs that a server which is gone left unfinished are queued here; `runs.begin()` lets them train. */
 export function createServices(parts: ServicesParts): Services {
   const { store, engine, catalog, log, dataDir } = parts;
   const runs = new TrainingRuns({ store, engine, log, dataDir, ...parts.limits });

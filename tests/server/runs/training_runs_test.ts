@@ -206,6 +206,8 @@ Deno.test("TrainingRuns takes up the runs that a server which is gone left behin
   store.move("cancelling", { state: "CANCELLING", statusMessage: "Cancelled on request" }, 3);
   store.move("done", { state: "SUCCEEDED" }, 3);
   const runs = new TrainingRuns({ store, engine: new FakeEngine(folder), log: new Log(() => {}), dataDir: folder });
+  assertEquals([runs.active, runs.queued], [undefined, 2], "it trains before it is told to");
+  runs.begin();
   const states = (id: string) => outline(store.events(id, 0, 100)).filter((kind) => kind.startsWith("state"));
   assertEquals([runs.active, runs.queued], ["running", 1]);
   await collect(runs.watch("queued", 0, forever));

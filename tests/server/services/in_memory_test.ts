@@ -38,6 +38,7 @@ function setUp(limits: RunLimits = {}, fake: FakeEngineOptions = {}) {
     limits,
     inferenceLimits: defaultLimits,
   });
+  services.runs.begin();
   const transport = createRouterTransport(services.routes, { router: { interceptors: [createInterceptor(log)] } });
   return {
     engine,
