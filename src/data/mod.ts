@@ -12,6 +12,7 @@ export type {
   SkippedFile,
   Split,
 } from "./dataset.ts";
+export { imageBytes } from "./dataset.ts";
 export { DatasetError, type DatasetErrorKind, ImageError, UnknownDatasetError } from "./errors.ts";
 export { decodeImage } from "./images/decode.ts";
 export { encodePng } from "./images/encode.ts";
@@ -19,7 +20,8 @@ export { MAX_IMAGE_FILE_BYTES, MAX_IMAGE_PIXELS, MAX_IMAGE_SIDE, MAX_TARGET_SIDE
 export { CENTER_CROP, type Preprocessing, STRETCH } from "./images/preprocessing.ts";
 export { resizePixels } from "./images/resize.ts";
 export { DatasetRegistry, type ImportOptions } from "./registry.ts";
-export type { StreamRequest } from "./streaming/feed_messages.ts";
+export { BatchPreparer, type StreamedSource } from "./streaming/batch_preparer.ts";
+export type { PreparedStream } from "./streaming/prepared_stream.ts";
+export type { StreamRequest } from "./streaming/preparer_messages.ts";
 export type { PreparedBatch, View } from "./streaming/prepared_batches.ts";
 export { RANDOM_RESIZED_CROP, randomRegion, type RandomResizedCrop } from "./streaming/random_resized_crop.ts";
-export { StreamedFeed } from "./streaming/streamed_feed.ts";

@@ -1,7 +1,7 @@
 import type { DatasetDescription } from "../data/mod.ts";
 import type { Checkpoint } from "../models/mod.ts";
 import { ALL_BATCHES, type BatchFeed, HostFeed } from "./batch_feed.ts";
-import { type Batch, limitImages } from "./batches.ts";
+import { type Batch, type HostBatch, limitImages } from "./batches.ts";
 import { readCheckpoint } from "./checkpoint_files.ts";
 import { type EngineContext, withRoom } from "./context.ts";
 import { EngineError, type EvaluationEvent, type EvaluationJob } from "./messages.ts";
@@ -9,7 +9,8 @@ import { MetricSums } from "./metrics.ts";
 import { paced } from "./pace.ts";
 import { evaluationProgram } from "./programs.ts";
 import { type FinishedStep, pipelined, type Runner } from "./runner.ts";
-import { loadNetwork, shapeOf } from "./trained_network.ts";
+import { StreamedFeed } from "./streamed_feed.ts";
+import { loadNetwork, preprocessingOf, shapeOf } from "./trained_network.ts";
 import { tunePrograms } from "./tuning.ts";
 
 /**
@@ -26,36 +27,60 @@ export async function* evaluate(
   const checkpoint = await readCheckpoint(context.dataDir, job.checkpoint);
   const dataset = await context.datasets.describe(job.dataset ?? checkpoint.dataset.name);
   requireMatch(checkpoint, dataset);
-  const images = limitImages(await context.datasets.load(dataset.name, job.split), job.limit);
-  if (images.count === 0) {
+  const count = Math.min(dataset.images[job.split], job.limit ?? Infinity);
+  if (count === 0) {
     throw new EngineError("invalid", `Cannot evaluate on ${dataset.name}: its ${job.split} split has no images`);
   }
-  const batchSize = Math.min(job.batchSize, images.count);
+  const batchSize = Math.min(job.batchSize, count);
   const program = evaluationProgram(shapeOf(checkpoint), batchSize);
   for await (const _tried of tunePrograms(context, [program], signal));
-  const network = await withRoom(
-    context,
-    () => loadNetwork(context, checkpoint, { program, interlude: paced(signal) }),
-  );
+  const interlude = paced(signal);
+  const network = await withRoom(context, () => loadNetwork(context, checkpoint, { program, interlude }));
+  let feed: BatchFeed<HostBatch> | undefined;
   try {
+    feed = await openFeed(context, checkpoint, { dataset, split: job.split, count, batchSize });
     const classes = dataset.classNames.length;
     const sums = new MetricSums();
     const confusion = new Uint32Array(classes * classes);
     const started = performance.now();
     let imagesDone = 0;
-    const feed = HostFeed.sequential(images, { batchSize });
-    for await (const { batch: { count, labels }, output } of evaluationSteps(network.runner, feed, signal)) {
-      sums.add(output, count);
-      labels.subarray(0, count).forEach((label, row) => confusion[label * classes + output[row * 4 + 2]]++);
-      imagesDone += count;
-      yield { kind: "progress", imagesDone, imagesTotal: images.count };
+    for await (const { batch, output } of evaluationSteps(network.runner, feed, signal)) {
+      sums.add(output, batch.count);
+      const labels = batch.labels.subarray(0, batch.count);
+      labels.forEach((label, row) => confusion[label * classes + output[row * 4 + 2]]++);
+      imagesDone += batch.count;
+      yield { kind: "progress", imagesDone, imagesTotal: count };
     }
-    const imagesPerSecond = images.count / Math.max(1e-3, (performance.now() - started) / 1000);
+    const imagesPerSecond = count / Math.max(1e-3, (performance.now() - started) / 1000);
     const result = { metrics: sums.means, classNames: dataset.classNames, confusion, imagesPerSecond };
     yield { kind: "result", result };
   } finally {
+    feed?.destroy();
     network.destroy();
   }
+}
+
+interface EvaluatedImages {
+  readonly dataset: DatasetDescription;
+  readonly split: EvaluationJob["split"];
+  /** The split's first. */
+  readonly count: number;
+  readonly batchSize: number;
+}
+
+/** Image files are prepared as the network's own data set was; pixels are used as they are. */
+async function openFeed(
+  { datasets, dataDir }: EngineContext,
+  checkpoint: Checkpoint,
+  { dataset: { name, kind }, split, count, batchSize }: EvaluatedImages,
+): Promise<BatchFeed<HostBatch>> {
+  if (kind === "packed") {
+    return HostFeed.sequential(limitImages(await datasets.load(name, split), count), { batchSize });
+  }
+  const { height, width, channels } = checkpoint.dataset;
+  const size = { height, width, channels: channels === 1 ? 1 : 3 } as const;
+  const preprocessing = preprocessingOf(checkpoint);
+  return StreamedFeed.sequential({ dataDir, name, split }, { size, preprocessing, count, batchSize });
 }
 
 /** Runs an evaluation program over all images of a feed. */
@@ -71,7 +96,7 @@ export function evaluationSteps<B extends Batch>(
 
 function requireMatch({ dataset: trained }: Checkpoint, dataset: DatasetDescription): void {
   const size = (d: { height: number; width: number; channels: number }) => `${d.height}x${d.width}x${d.channels}`;
-  if (size(trained) !== size(dataset)) {
+  if (dataset.kind === "packed" && size(trained) !== size(dataset)) {
     throw new EngineError(
       "invalid",
       `Cannot evaluate on ${dataset.name}: its images are ${size(dataset)}, the network takes ${size(trained)}`,

@@ -1,11 +1,13 @@
 /** Opens the feeds of a run: where its training and its test images come from. */
+import { CENTER_CROP, type DatasetDescription, RANDOM_RESIZED_CROP } from "../data/mod.ts";
 import { GpuError } from "../gpu/mod.ts";
 import { type BatchFeed, HostFeed } from "./batch_feed.ts";
 import { limitImages } from "./batches.ts";
 import type { EngineContext } from "./context.ts";
-import type { TrainingPlans } from "./fit.ts";
+import { imagesUsed, type TrainingPlans } from "./fit.ts";
 import type { TrainingConfig } from "./messages.ts";
 import { ResidentFeed } from "./resident_feed.ts";
+import { StreamedFeed } from "./streamed_feed.ts";
 
 export interface RunFeeds {
   readonly train: BatchFeed;
@@ -17,10 +19,14 @@ export interface RunFeeds {
  * @throws {GpuError} `out-of-memory` when the configuration asks for that and the GPU refuses.
  */
 export async function openFeeds(
-  { device, datasets }: EngineContext,
+  { device, datasets, dataDir }: EngineContext,
   config: TrainingConfig,
-  { imageBytes, evaluationBatch }: TrainingPlans,
+  { dataset, plans: { imageBytes, evaluationBatch } }: {
+    readonly dataset: DatasetDescription;
+    readonly plans: TrainingPlans;
+  },
 ): Promise<RunFeeds> {
+  if (dataset.kind === "streamed") return openStreams(dataDir, config, { dataset, evaluationBatch });
   const train = limitImages(await datasets.load(config.dataset, "train"), config.limitTrain);
   const test = limitImages(await datasets.load(config.dataset, "test"), config.limitTest);
   const evaluation = { batchSize: evaluationBatch };
@@ -36,6 +42,30 @@ export async function openFeeds(
     }
   }
   return { train: HostFeed.shuffled(train, config), test: HostFeed.sequential(test, evaluation) };
+}
+
+function openStreams(
+  dataDir: string,
+  { batchSize, seed, epochs, randomResizedCrop: crop = RANDOM_RESIZED_CROP, ...config }: TrainingConfig,
+  { dataset, evaluationBatch }: { readonly dataset: DatasetDescription; readonly evaluationBatch: number },
+): RunFeeds {
+  const { name, height, width, channels } = dataset;
+  const common = { size: { height, width, channels }, preprocessing: CENTER_CROP };
+  const { train: count, test } = imagesUsed(config, dataset);
+  return {
+    train: StreamedFeed.shuffled({ dataDir, name, split: "train" }, {
+      ...common,
+      count,
+      batchSize,
+      seed,
+      epochs,
+      crop,
+    }),
+    test: StreamedFeed.sequential(
+      { dataDir, name, split: "test" },
+      { ...common, count: test, batchSize: evaluationBatch },
+    ),
+  };
 }
 
 /** A GPU whose memory is not known beforehand may have less than was hoped for. */

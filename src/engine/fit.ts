@@ -35,8 +35,13 @@ function shapeFor(config: TrainingConfig, dataset: DatasetDescription): NetworkS
   return { model, images: dataset, classes: dataset.classNames.length, stochastic };
 }
 
+/** A data set as a run uses it: of the size that the configuration asks for. */
+export function sizedFor(config: TrainingConfig, dataset: DatasetDescription): DatasetDescription {
+  return config.image ? { ...dataset, ...config.image } : dataset;
+}
+
 /** Images of each split that a configuration uses. */
-export function imagesUsed(config: TrainingConfig, { images }: DatasetDescription) {
+export function imagesUsed(config: Pick<TrainingConfig, "limitTrain" | "limitTest">, { images }: DatasetDescription) {
   return {
     train: Math.min(images.train, config.limitTrain ?? images.train),
     test: Math.min(images.test, config.limitTest ?? images.test),
@@ -97,6 +102,13 @@ async function planWithin(
   const { total: run } = memoryOf(plans);
   const { memoryBudget = Infinity } = context.device;
   if (run > memoryBudget) throw new MemoryLimitError("A run", run, memoryBudget);
+  if (dataset.kind === "streamed") {
+    if (config.dataPath !== "resident") return plans;
+    throw new EngineError(
+      "invalid",
+      `Cannot keep the images of ${dataset.name} in GPU memory: the data set is streamed; use data path auto or host`,
+    );
+  }
   const images = imagesBytes({ size: dataset, used }, context.device);
   const kept = bytesKept(config.dataPath, { images, run }, context.device);
   if (run + kept > memoryBudget) {

@@ -4,6 +4,7 @@
  */
 import type { ModelSpec, StochasticTraining } from "../models/mod.ts";
 import type { OptimizationChoices } from "./optimization.ts";
+import type { ImageSize, Preprocessing, RandomResizedCrop } from "../data/mod.ts";
 
 /** A training configuration with every default filled in; the field names are those of the checkpoint. */
 export interface TrainingConfig extends OptimizationChoices {
@@ -29,6 +30,10 @@ export interface TrainingConfig extends OptimizationChoices {
   /** Pixels of zero padding before the random crop. */
   readonly cropPadding: number;
   readonly horizontalFlip: boolean;
+  /** Of a streamed data set, what is cut out of its images; its channels are the data set's. Undefined: the data set's. */
+  readonly image?: ImageSize;
+  /** Of a streamed data set, which part of a training image is taken; `off`: as in evaluation. */
+  readonly randomResizedCrop?: RandomResizedCrop | "off";
   /** `mixed`: activations as f16, f32 weights and sums, a dynamic loss scale; where the adapter has `shader-f16`. */
   readonly precision: "f32" | "mixed";
   /**
@@ -192,6 +197,7 @@ export interface CheckpointDescription {
   readonly width: number;
   readonly channels: number;
   readonly classNames: readonly string[];
+  readonly preprocessing: Preprocessing;
 }
 
 export interface InferenceJob {

@@ -1,5 +1,5 @@
 /** Whether a run can go on from a checkpoint as if it had never stopped. */
-import type { DatasetDescription } from "../data/mod.ts";
+import { CENTER_CROP, type DatasetDescription } from "../data/mod.ts";
 import type { Graph, Variable } from "../gpu/mod.ts";
 import type { Checkpoint, CheckpointDataset, NamedTensor } from "../models/mod.ts";
 import { imagesUsed } from "./fit.ts";
@@ -32,8 +32,9 @@ export function requireContinuation(checkpoint: Checkpoint, run: ResumedRun): vo
 
 /** What a checkpoint keeps of a data set. */
 export function datasetOf(description: DatasetDescription): CheckpointDataset {
-  const { name, height, width, channels, mean, standardDeviation, classNames } = description;
-  return { name, height, width, channels, mean, standardDeviation, classNames };
+  const { name, kind, height, width, channels, mean, standardDeviation, classNames } = description;
+  const preprocessing = kind === "streamed" ? CENTER_CROP : undefined;
+  return { name, height, width, channels, mean, standardDeviation, classNames, preprocessing };
 }
 
 /** These may change from one attempt to the next: they change no bit of the weights. */

@@ -24,7 +24,7 @@ import type { Program } from "./programs.ts";
  * Steps submitted before their results are read: Deno waits for everything submitted whatever is read, so results are
  * read together, and the queue runs dry once for all of them. Few enough to stop soon.
  */
-const STEPS_IN_FLIGHT = 3;
+export const STEPS_IN_FLIGHT = 3;
 
 export interface StepArguments {
   readonly learningRate: number;

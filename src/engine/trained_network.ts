@@ -1,3 +1,4 @@
+import { type Preprocessing, STRETCH } from "../data/mod.ts";
 import { type Interlude, Variables } from "../gpu/mod.ts";
 import { type Checkpoint, type NamedTensor, trainedWeights } from "../models/mod.ts";
 import type { EngineContext } from "./context.ts";
@@ -15,6 +16,11 @@ export interface TrainedNetwork {
 export interface LoadOptions {
   readonly program: Program;
   readonly interlude: Interlude;
+}
+
+/** How a network's images are prepared: as in its training's evaluations. */
+export function preprocessingOf({ dataset }: Checkpoint): Preprocessing {
+  return dataset.preprocessing ?? STRETCH;
 }
 
 /** The network and the image format of a checkpoint. */

@@ -3,7 +3,7 @@ import type { Checkpoint } from "../models/mod.ts";
 import { CheckpointFolder } from "./checkpoint_folder.ts";
 import { type EngineContext, withRoom } from "./context.ts";
 import { openFeeds } from "./feeds.ts";
-import { planTraining, type TrainingPlans } from "./fit.ts";
+import { planTraining, sizedFor, type TrainingPlans } from "./fit.ts";
 import { memoryOf } from "./memory.ts";
 import type { TrainingEvent, TrainingJob } from "./messages.ts";
 import { paced } from "./pace.ts";
@@ -53,7 +53,7 @@ async function* trainUnlessPaused(
   const { config } = job;
   const beforeSteps = AbortSignal.any([stop.signal, stop.pause]);
   const interlude = paced(beforeSteps);
-  const dataset = await context.datasets.describe(config.dataset);
+  const dataset = sizedFor(config, await context.datasets.describe(config.dataset));
   // Before anything is measured: what does not fit is told at once.
   let plans = await planTraining(context, config, { dataset, interlude });
   const folder = new CheckpointFolder(context.dataDir, job.folder);
@@ -77,7 +77,7 @@ async function* trainUnlessPaused(
   const { total } = memoryOf(plans);
   // Planned for all the memory there is, so that what is in use now changes no kernel, and so no bit.
   await withRoom(context, () => context.device.requireRoom("The run", total));
-  const feeds = await openFeeds(context, config, plans);
+  const feeds = await openFeeds(context, config, { dataset, plans });
   const parts = { config, folder, dataset, plans, feeds, from };
   const session = await TrainingSession.create(context.device, parts, interlude);
   try {

@@ -8,7 +8,7 @@ import type { EngineContext } from "./context.ts";
 import { toEngineError } from "./errors.ts";
 import { evaluate } from "./evaluation.ts";
 import { Exporter } from "./export.ts";
-import { planTraining, trainingMemory } from "./fit.ts";
+import { planTraining, sizedFor, trainingMemory } from "./fit.ts";
 import { encodeFrame, readFrames } from "./frames.ts";
 import { InferenceService } from "./inference.ts";
 import { EngineError } from "./messages.ts";
@@ -120,7 +120,7 @@ class CallServer {
       case "check": {
         const config = message.argument;
         // A run that waits for another will have the memory for itself.
-        const dataset = await context.datasets.describe(config.dataset);
+        const dataset = sizedFor(config, await context.datasets.describe(config.dataset));
         await planTraining(context, config, { dataset, interlude: paced(signal) });
         return;
       }

@@ -410,6 +410,19 @@ Deno.test("infer fails once, not for every file, when the run has no weights", a
   await Deno.remove(folder, { recursive: true });
 });
 
+Deno.test("train tells what it does with the images of a streamed data set", async () => {
+  await withServer({}, async (run, server) => {
+    const options = "--image 64x48 --min-scale 0.35 --max-scale 0.9 --min-ratio 0.8 --max-ratio 1.25";
+    const common = "train --model lm-resnet-20 --dataset photographs";
+    assertEquals((await run(`${common} ${options} --random-resized-crop true`)).code, 0);
+    const { image, randomResizedCrop, minScale, maxScale, minRatio, maxRatio } = server.lastConfig().augmentation ?? {};
+    assertEquals([image?.height, image?.width, image?.channels], [64, 48, 3]);
+    assertEquals([randomResizedCrop, minScale, maxScale, minRatio, maxRatio], [true, 0.35, 0.9, 0.8, 1.25]);
+    assertEquals((await run(`${common} --random-resized-crop false`)).code, 0);
+    assertEquals(server.lastConfig().augmentation?.randomResizedCrop, false);
+  });
+});
+
 Deno.test("models lists families and describes a network layer by layer", async () => {
   await withServer({}, async (run) => {
     assertStringIncludes((await run("models list")).stdout, "lm-resnet-N  linear multi-step  lm-resnet-20");

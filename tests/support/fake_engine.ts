@@ -1,4 +1,5 @@
 /** An engine without a GPU: every answer is computed from the request, so that the server's own work shows. */
+import { STRETCH } from "../../src/data/mod.ts";
 import { join } from "node:path";
 import {
   type AdapterInfo,
@@ -140,7 +141,7 @@ export class FakeEngine implements Engine {
     } catch {
       throw new EngineError("invalid", `Cannot read checkpoint "${checkpoint}"`);
     }
-    return { model: { name: "lm-resnet-20" }, dataset: "digits", ...input, classNames };
+    return { model: { name: "lm-resnet-20" }, dataset: "digits", ...input, classNames, preprocessing: STRETCH };
   }
 
   /** The class of an image is its first pixel modulo the classes; it has probability 0.7, the others 0.1 each. */

@@ -12,6 +12,7 @@ import { flag, optional, type OptionValues } from "../options.ts";
 import { runSummaryJson, runSummaryLine } from "../run_view.ts";
 import { showRun } from "../show_run.ts";
 import { bigInteger, decimal, integer, text, trueOrFalse } from "../values.ts";
+import { streamingAugmentation, streamingOptions } from "../streaming_options.ts";
 
 const options = {
   recipe: optional(
@@ -30,6 +31,7 @@ const options = {
   "label-smoothing": optional(decimal("X", { below: 1 }), "Of the loss (default: 0)"),
   "crop-padding": optional(integer("N"), "Pixels of padding before the random crop (default: the data set's)"),
   "horizontal-flip": optional(trueOrFalse(), "Mirror half of the images (default: the data set's)"),
+  ...streamingOptions,
   ...modelOptions,
   ...stochasticOptions,
   precision: optional(enumChoice(PrecisionSchema), "Of the arithmetic (default: f32)"),
@@ -80,7 +82,11 @@ function trainingConfig(values: OptionValues<typeof options>): MessageInitShape<
     optimizer: optimizerConfig(values),
     schedule: scheduleConfig(values),
     labelSmoothing: values["label-smoothing"],
-    augmentation: { cropPadding: values["crop-padding"], horizontalFlip: values["horizontal-flip"] },
+    augmentation: {
+      cropPadding: values["crop-padding"],
+      horizontalFlip: values["horizontal-flip"],
+      ...streamingAugmentation(values),
+    },
     precision: values.precision,
     dataPath: values["data-path"],
     evaluateEveryEpochs: values["evaluate-every"],

@@ -11,7 +11,7 @@ export type Preprocessing =
   | { readonly method: "center_crop"; readonly ratio: number };
 
 export const STRETCH: Preprocessing = { method: "stretch" };
-export const CENTER_CROP: Preprocessing = { method: "center_crop", ratio: 0.875 };
+export const CENTER_CROP = { method: "center_crop", ratio: 0.875 } as const satisfies Preprocessing;
 
 /** Height and width of an image as it is seen: in pixels, the orientation applied. */
 export interface Extent {

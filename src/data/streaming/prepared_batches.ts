@@ -23,6 +23,9 @@ export type View =
     readonly epoch: number;
   };
 
+/** Where the images come from. */
+export type ImageRecords = Pick<StreamedSplit, "record" | "read" | "damaged">;
+
 export interface PreparationOptions {
   readonly size: ImageSize;
   readonly view: View;
@@ -47,7 +50,7 @@ export interface PreparedBatch {
  * @throws {DatasetError} `damaged`, naming the image that is not what was imported, or `storage`
  */
 export function prepareBatches(
-  split: StreamedSplit,
+  split: ImageRecords,
   batches: Iterable<Uint32Array<ArrayBuffer>>,
   { size, view, inFlight, ahead, buffers }: PreparationOptions,
 ): AsyncGenerator<PreparedBatch> {
@@ -72,7 +75,7 @@ export function prepareBatches(
 }
 
 async function prepareImage(
-  split: StreamedSplit,
+  split: ImageRecords,
   index: number,
   { size, view }: Pick<PreparationOptions, "size" | "view">,
 ): Promise<Uint8Array> {

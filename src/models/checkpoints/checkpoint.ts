@@ -36,6 +36,11 @@ export interface CheckpointDataset {
   readonly mean: readonly number[];
   readonly standardDeviation: readonly number[];
   readonly classNames: readonly string[];
+  /**
+   * How an image of any size becomes one of this height and width: scaled to cover it divided by `ratio` and its centre
+   * cut out, or, where absent, stretched to it.
+   */
+  readonly preprocessing?: { readonly method: "center_crop"; readonly ratio: number };
 }
 
 /** Where training stood; random draws are keyed by it, so it is the generator's position too. */

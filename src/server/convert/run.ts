@@ -9,6 +9,7 @@ import type { RunState } from "../runs/state.ts";
 import { toModelSpec } from "./model_spec.ts";
 import { toOptimizerConfig, toScheduleConfig } from "./optimization.ts";
 import { toStochasticConfig } from "./stochastic.ts";
+import { toStreaming } from "./streaming.ts";
 
 const states: Readonly<Record<RunState, proto.RunState>> = {
   QUEUED: proto.RunState.QUEUED,
@@ -110,7 +111,7 @@ export function toTrainingConfig(config: TrainingConfig): MessageInitShape<typeo
     optimizer: toOptimizerConfig(config),
     schedule: toScheduleConfig(config),
     labelSmoothing,
-    augmentation: { cropPadding, horizontalFlip },
+    augmentation: { cropPadding, horizontalFlip, ...toStreaming(config) },
     precision: precisions[config.precision],
     evaluateEveryEpochs,
     checkpointEverySteps,

@@ -3,7 +3,7 @@ import type { CheckpointDescription, Engine } from "../../engine/mod.ts";
 import { untilAborted } from "../abort.ts";
 import type { ReceivedImage, Source } from "../validation/inference.ts";
 import { type ImageResult, InferenceBatcher, type InferenceLimits } from "./batcher.ts";
-import { inputSize, toInput, toNamedInput } from "./images.ts";
+import { networkInput, toInput, toNamedInput } from "./images.ts";
 import type { WeightsFinder } from "./weights.ts";
 
 /** Checkpoints whose description is kept. */
@@ -25,8 +25,8 @@ export class Inference {
    */
   async infer(source: Source, images: readonly ReceivedImage[], signal: AbortSignal): Promise<ImageResult[]> {
     const checkpoint = await this.weights.find(source);
-    const size = inputSize(await this.describe(checkpoint, signal));
-    const inputs = await Promise.all(images.map((image, index) => toNamedInput(image, size, `images[${index}]`)));
+    const input = networkInput(await this.describe(checkpoint, signal));
+    const inputs = await Promise.all(images.map((image, index) => toNamedInput(image, input, `images[${index}]`)));
     return await this.batcher.infer(checkpoint, inputs, signal);
   }
 
@@ -36,8 +36,8 @@ export class Inference {
    */
   async inferOne(source: Source, image: ReceivedImage, signal: AbortSignal): Promise<ImageResult> {
     const checkpoint = await this.weights.find(source);
-    const size = inputSize(await this.describe(checkpoint, signal));
-    const [result] = await this.batcher.infer(checkpoint, [await toInput(image, size)], signal);
+    const input = networkInput(await this.describe(checkpoint, signal));
+    const [result] = await this.batcher.infer(checkpoint, [await toInput(image, input)], signal);
     return result;
   }
 

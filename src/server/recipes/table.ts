@@ -104,7 +104,8 @@ export const recipes: readonly Recipe[] = [
   {
     name: "imagenet",
     description: "Any network for ImageNet, cropped as the data set says",
-    source: "The common recipe, as of fb.resnet.torch [m]",
+    source:
+      "The common recipe, as of fb.resnet.torch [m]; a streamed data set's images are cropped at any scale, as there",
     config: {
       model: { name: "lm-resnet-50" },
       dataset: "imagenet",

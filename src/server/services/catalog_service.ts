@@ -50,7 +50,9 @@ export function createCatalogService(parts: CatalogServiceParts): ServiceImpl<ty
       const describe = () => toModelDescription(catalog.describeModel(model, { height, width, channels }, classes));
       const description = await describing.take(describe, signal);
       if (batchSize === undefined) return { model: description };
-      const size = { height, width, channels, classes, batchSize, precision, images: dataset?.images };
+      // Image files are decoded on the host, batch by batch.
+      const dataPath = dataset?.kind === "streamed" ? "host" as const : undefined;
+      const size = { height, width, channels, classes, batchSize, precision, images: dataset?.images, dataPath };
       const memory = await planning.take(() => engine.memory({ model, ...size }), signal);
       return { model: description, trainingMemory: toTrainingMemory(memory) };
     },

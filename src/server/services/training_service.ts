@@ -10,6 +10,7 @@ import type { TrainingRuns } from "../runs/training_runs.ts";
 import { checkExportModel } from "../validation/export.ts";
 import { checkRunName } from "../validation/fields.ts";
 import { checkListRunEvents, checkListRuns, checkRequestId, checkWatchRun } from "../validation/training.ts";
+import { checkStreaming } from "../validation/streaming.ts";
 import { checkTrainingConfig, fillAugmentation } from "../validation/training_config.ts";
 import { tell } from "./run_news.ts";
 
@@ -25,7 +26,8 @@ export function createTrainingService(parts: TrainingServiceParts): ServiceImpl<
     async *train({ config: message, requestId: id }, { signal, values }) {
       const requestId = checkRequestId(id);
       const checked = checkTrainingConfig(message);
-      const config = fillAugmentation(checked, await catalog.describeDataset(checked.dataset));
+      const dataset = await catalog.describeDataset(checked.dataset);
+      const config = { ...fillAugmentation(checked, dataset), ...checkStreaming(message, dataset) };
       const requestDigest = await digestOf(TrainingConfigSchema, message);
       signal.throwIfAborted();
       const run = await runs.start(config, { requestId, requestDigest });

@@ -328,7 +328,8 @@ export type Image = Message<"multistep.v1.Image"> & {
    */
   content: {
     /**
-     * A PNG, JPEG or WebP file; it is scaled to the network's input.
+     * A PNG, JPEG or WebP file of any size; it is prepared as the images of the network's evaluations were: scaled to the
+     * network's input, or, where it was trained on a streamed data set, its centre is cut out (224 of 256 pixels).
      *
      * @generated from field: bytes encoded = 1;
      */
@@ -351,6 +352,8 @@ export const ImageSchema: GenMessage<Image> = /*@__PURE__*/
   messageDesc(file_multistep_v1_inference_service, 10);
 
 /**
+ * Pixels of the network's own size are used as they are; others are prepared as a file is.
+ *
  * @generated from message multistep.v1.RawImage
  */
 export type RawImage = Message<"multistep.v1.RawImage"> & {

@@ -7,7 +7,7 @@ import { imageBytes } from "../dataset.ts";
 import { DatasetError } from "../errors.ts";
 import { DatasetRegistry } from "../registry.ts";
 import { BufferPool, PoolClosedError } from "./buffer_pool.ts";
-import type { FromWorker, StreamRequest, ToWorker } from "./feed_messages.ts";
+import type { FromWorker, StreamRequest, ToWorker } from "./preparer_messages.ts";
 import { prepareBatches } from "./prepared_batches.ts";
 
 /** Deno's types are those of the main thread. */
@@ -18,7 +18,6 @@ interface WorkerScope {
 }
 const scope = self as unknown as WorkerScope;
 
-/** Stream 0 stands for what concerns all of them. */
 let split: Promise<StreamedSplit> = Promise.reject(new Error("Cannot stream: no split was opened"));
 split.catch(() => {});
 let current: { readonly stream: number; readonly buffers: BufferPool; readonly done: Promise<void> } | undefined;

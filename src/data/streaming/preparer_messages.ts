@@ -1,4 +1,4 @@
-/** What travels between a `StreamedFeed` and the thread that prepares its batches. */
+/** What travels between a `BatchPreparer` and the thread that prepares its batches. */
 import type { DatasetErrorKind } from "../errors.ts";
 import type { ImageSize, Split } from "../dataset.ts";
 import type { View } from "./prepared_batches.ts";
