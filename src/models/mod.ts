@@ -14,6 +14,13 @@ export {
 export type { Activation } from "./blocks/block.ts";
 export type { Shortcut } from "./blocks/shortcut.ts";
 export { CheckpointError, readSafetensors, writeSafetensors } from "./checkpoints/safetensors.ts";
+export {
+  classesIn,
+  type NetworkVariables,
+  type NetworkWeights,
+  readStateDict,
+  writeStateDict,
+} from "./checkpoints/state_dict.ts";
 export { ModelError } from "./errors.ts";
 export { initialValues } from "./initialization.ts";
 export {
@@ -23,6 +30,7 @@ export {
   type LayerDescription,
   type ModelDescription,
   type NetworkOptions,
+  networkVariables,
 } from "./network.ts";
 export { modelFamilies, type ModelFamily } from "./networks/zoo.ts";
 export { type SchemeName, schemeNames } from "./schemes/registry.ts";

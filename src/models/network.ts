@@ -1,4 +1,5 @@
-import { elementCount, Graph, type Shape, type Tensor } from "../gpu/mod.ts";
+import { elementCount, Graph, type Shape, type Tensor, type Variable } from "../gpu/mod.ts";
+import type { NetworkVariables } from "./checkpoints/state_dict.ts";
 import { ModelError } from "./errors.ts";
 import { recordResidualNetwork } from "./networks/residual_network.ts";
 import { findNetwork, type RunChoices } from "./networks/zoo.ts";
@@ -51,14 +52,7 @@ export interface ModelDescription {
  * @throws {ModelError} for an unknown name or sizes out of range.
  */
 export function describeModel(spec: ModelSpec, input: InputShape, classes: number): ModelDescription {
-  requireRange("height", input.height, MAX_IMAGE_SIDE);
-  requireRange("width", input.width, MAX_IMAGE_SIDE);
-  requireRange("channels", input.channels, MAX_IMAGE_SIDE);
-  requireRange("classes", classes, MAX_CLASSES);
-  const network = findNetwork(spec);
-  const graph = new Graph({ training: false });
-  const images = graph.source("images", [1, input.height, input.width, input.channels]);
-  recordResidualNetwork(graph, network, images, classes);
+  const { graph, network } = recordForInference(spec, input, classes);
   const counted = new Set<Tensor>();
   const layers = graph.operations.map((operation) => {
     // Weights that a scheme uses several times are counted where they are used first.
@@ -81,6 +75,30 @@ export function describeModel(spec: ModelSpec, input: InputShape, classes: numbe
     multiplyAdds: layers.reduce((sum, layer) => sum + layer.multiplyAdds, 0),
     layers,
   };
+}
+
+/**
+ * What a network stores.
+ * @throws {ModelError} as describeModel().
+ */
+export function networkVariables(spec: ModelSpec, input: InputShape, classes: number): NetworkVariables {
+  const { parameters, states } = recordForInference(spec, input, classes).graph;
+  const shapes = (variables: readonly Variable[]) =>
+    new Map(variables.map(({ tensor }) => [tensor.name, tensor.shape]));
+  return { parameters: shapes(parameters), states: shapes(states) };
+}
+
+/** Records a network on one image. @throws {ModelError} for an unknown name or sizes out of range. */
+function recordForInference(spec: ModelSpec, input: InputShape, classes: number) {
+  requireRange("height", input.height, MAX_IMAGE_SIDE);
+  requireRange("width", input.width, MAX_IMAGE_SIDE);
+  requireRange("channels", input.channels, MAX_IMAGE_SIDE);
+  requireRange("classes", classes, MAX_CLASSES);
+  const network = findNetwork(spec);
+  const graph = new Graph({ training: false });
+  const images = graph.source("images", [1, input.height, input.width, input.channels]);
+  recordResidualNetwork(graph, network, images, classes);
+  return { graph, network };
 }
 
 function requireRange(what: string, value: number, most: number): void {

@@ -19,6 +19,7 @@ metadata has one entry, `about`: JSON with the versions and what the tensors do 
 - scheme_*.safetensors     a network of each further scheme (schemes.py has their layouts), the same tensors
 - blocks.safetensors      one step of every scheme over every kind of block (blocks.py says how a case is stored)
 - stochastic.safetensors   steps of these networks with blocks dropped; stochastic.py makes it, after this script
+- state_dict*.safetensors  what users of PyTorch save, and the logits of it (state_dicts.py)
 - python.safetensors       a file that Python's safetensors wrote, with every dtype that we read
 """
 
@@ -37,10 +38,11 @@ from networks import assert_published_counts
 from operations import make_operations
 from optimization import make_optimization
 from safetensors.numpy import save_file
+from state_dicts import MEAN, STD, make_state_dicts
 from training import CASES, SCHEME_CASES, network_fixture
 
 FOLDER = Path(__file__).parent
-MAX_TOTAL_BYTES = 2_750_000
+MAX_TOTAL_BYTES = 3_400_000
 
 
 def write(name: str, arrays: dict[str, np.ndarray], about: dict[str, object]) -> None:
@@ -82,6 +84,7 @@ def main() -> None:
     for name, case in (CASES | SCHEME_CASES).items():
         write(name, *network_fixture(case))
     write("blocks", *make_blocks())
+    write("state_dicts", make_state_dicts(), {"mean": MEAN, "standardDeviation": STD})
     write_python_file()
     total = sum(path.stat().st_size for path in FOLDER.glob("*.safetensors"))
     assert total < MAX_TOTAL_BYTES, total

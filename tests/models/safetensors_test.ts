@@ -161,7 +161,10 @@ Deno.test("readSafetensors() rejects duplicate names wherever they are", () => {
 Deno.test("readSafetensors() rejects entries with wrong fields, naming the tensor", () => {
   const entries: [unknown, string][] = [
     [7, "its header entry is not an object"],
-    [{ ...u8(0, 1), dtype: "BF16" }, 'its dtype is "BF16", expected one of F64, I64, F32, I32, U32, F16, U8'],
+    [
+      { ...u8(0, 1), dtype: "F8_E4M3" },
+      'its dtype is "F8_E4M3", expected one of F64, I64, F32, I32, U32, F16, BF16, U8',
+    ],
     [{ ...u8(0, 1), dtype: "toString" }, 'its dtype is "toString"'],
     [{ ...u8(0, 1), dtype: undefined }, "its dtype is undefined"],
     [{ ...u8(0, 1), shape: 1 }, "its shape is 1, expected an array of whole numbers"],

@@ -75,6 +75,7 @@ export type GoldenName =
   | "blocks"
   | "optimization"
   | "stochastic"
+  | "state_dicts"
   | (typeof networkNames)[number]
   | (typeof schemeNames)[number];
 

@@ -12,6 +12,8 @@ interface DataOf {
   readonly F32: Float32Array<ArrayBuffer>;
   /** Raw bytes, two an element. */
   readonly F16: Uint8Array<ArrayBuffer>;
+  /** Raw bytes, two an element: the upper half of an F32. */
+  readonly BF16: Uint8Array<ArrayBuffer>;
   readonly I64: BigInt64Array<ArrayBuffer>;
   readonly I32: Int32Array<ArrayBuffer>;
   readonly U32: Uint32Array<ArrayBuffer>;
@@ -52,6 +54,7 @@ const ELEMENT_BYTES: Readonly<Record<SafetensorsDType, number>> = {
   I32: 4,
   U32: 4,
   F16: 2,
+  BF16: 2,
   U8: 1,
 };
 const DTYPES = Object.keys(ELEMENT_BYTES);
@@ -263,6 +266,7 @@ function tensorOf(dtype: SafetensorsDType, shape: readonly number[], buffer: Arr
     case "U32":
       return { dtype, shape, data: new Uint32Array(buffer) };
     case "F16":
+    case "BF16":
     case "U8":
       return { dtype, shape, data: new Uint8Array(buffer) };
   }
