@@ -43,7 +43,7 @@ const cases: readonly Case[] = [
   { fault: "fault=lost&after=70", message: "The GPU device was lost" },
   { fault: "fault=validation&after=70", message: "usage" },
   { fault: "fault=shader&after=3", message: "Cannot build the kernel" },
-  { fault: "fault=out-of-memory&after=1", message: "out of memory" },
+  { fault: "fault=out-of-memory&after=3", message: "out of memory" },
   { fault: "fault=hang&after=70", message: "did not answer for", stepTimeoutMs: 12_000 },
   { fault: "fault=crash&after=70", message: "ended unexpectedly" },
 ];
