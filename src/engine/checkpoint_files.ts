@@ -96,18 +96,30 @@ export function useCheckpoint<T>(path: string, use: () => T): T {
  * @throws {EngineError} `not-found`, or for what is no readable file or too large for one of ours `invalid`, among a
  * run's checkpoints `damaged`.
  */
-export async function readCheckpointBytes(dataDir: string, path: string): Promise<Uint8Array<ArrayBuffer>> {
+export function readCheckpointBytes(dataDir: string, path: string): Promise<Uint8Array<ArrayBuffer>> {
+  return readWeightsFile(`${dataDir}/${path}`, { told: `the checkpoint "${path}"`, kind: unreadableKind(path) });
+}
+
+/**
+ * The bytes of a file of weights.
+ * @param options `told`: what errors call it; `kind`: theirs, for what is no readable file or too large for one of ours.
+ * @throws {EngineError} `not-found`, or of that kind.
+ */
+export async function readWeightsFile(
+  path: string,
+  { told, kind }: { readonly told: string; readonly kind: "damaged" | "invalid" },
+): Promise<Uint8Array<ArrayBuffer>> {
   const unreadable = (reason: string, cause?: unknown) =>
-    new EngineError(unreadableKind(path), `Cannot read the checkpoint "${path}": ${reason}`, { cause });
+    new EngineError(kind, `Cannot read ${told}: ${reason}`, { cause });
   try {
-    const { isFile, size } = await Deno.stat(`${dataDir}/${path}`);
+    const { isFile, size } = await Deno.stat(path);
     if (!isFile) throw unreadable("it is no readable file");
     if (size > MAX_BYTES) throw unreadable(`it has ${size} bytes, a checkpoint at most ${MAX_BYTES}`);
-    return await Deno.readFile(`${dataDir}/${path}`);
+    return await Deno.readFile(path);
   } catch (cause) {
     if (cause instanceof EngineError) throw cause;
     if (cause instanceof Deno.errors.NotFound || cause instanceof Deno.errors.NotADirectory) {
-      throw new EngineError("not-found", `Cannot find the checkpoint "${path}"`, { cause });
+      throw new EngineError("not-found", `Cannot find ${told}`, { cause });
     }
     throw unreadable("it is no readable file", cause);
   }

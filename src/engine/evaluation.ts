@@ -25,7 +25,11 @@ export async function* evaluate(
   signal: AbortSignal,
 ): AsyncGenerator<EvaluationEvent> {
   const checkpoint = await readCheckpoint(context.dataDir, job.checkpoint);
-  const dataset = await context.datasets.describe(job.dataset ?? checkpoint.dataset.name);
+  const name = job.dataset ?? checkpoint.dataset.name;
+  if (name === "") {
+    throw new EngineError("invalid", "Cannot evaluate a model that was imported without a data set: name one");
+  }
+  const dataset = await context.datasets.describe(name);
   requireMatch(checkpoint, dataset);
   const count = Math.min(dataset.images[job.split], job.limit ?? Infinity);
   if (count === 0) {

@@ -1,6 +1,12 @@
 /** Checkpoints made ready to be carried away: files named by their content, which no run deletes or writes again. */
 import { createHash } from "node:crypto";
-import { decodeCheckpoint, encodeCheckpoint, withoutOptimizer } from "../models/mod.ts";
+import {
+  decodeCheckpoint,
+  encodeCheckpoint,
+  networkVariables,
+  withoutOptimizer,
+  writeStateDict,
+} from "../models/mod.ts";
 import { readCheckpointBytes, stageFile, useCheckpoint } from "./checkpoint_files.ts";
 import type { ExportedModel, ExportJob } from "./messages.ts";
 
@@ -19,7 +25,7 @@ export class Exporter {
 
   /** @throws {EngineError} `not-found`, `damaged`, `storage`. */
   async export(job: ExportJob): Promise<ExportedModel> {
-    const key = JSON.stringify([job.checkpoint, job.optimizerState]);
+    const key = JSON.stringify([job.checkpoint, job.optimizerState, job.format]);
     const known = await this.#known.get(key)?.catch(() => undefined);
     if (known && await this.#touch(known)) return known;
     const made = this.#make(job);
@@ -28,9 +34,9 @@ export class Exporter {
     return await made;
   }
 
-  async #make({ checkpoint: path, optimizerState }: ExportJob): Promise<ExportedModel> {
-    const bytes = await readCheckpointBytes(this.#dataDir, path);
-    const content = useCheckpoint(path, () => exportedBytes(bytes, optimizerState));
+  async #make(job: ExportJob): Promise<ExportedModel> {
+    const bytes = await readCheckpointBytes(this.#dataDir, job.checkpoint);
+    const content = useCheckpoint(job.checkpoint, () => exportedBytes(job, bytes));
     const sha256 = createHash("sha256").update(content).digest("hex");
     const exported = { path: `${FOLDER}/${sha256}.safetensors`, bytes: content.length, sha256 };
     await Deno.mkdir(`${this.#dataDir}/${FOLDER}`, { recursive: true });
@@ -64,8 +70,13 @@ export class Exporter {
   }
 }
 
-/** The checkpoint as it is, or without what only training needs. @throws {CheckpointError} */
-function exportedBytes(bytes: Uint8Array<ArrayBuffer>, optimizerState: boolean): Uint8Array {
+/** The checkpoint as it is, without what only training needs, or as PyTorch has it. @throws {CheckpointError} */
+function exportedBytes({ format, optimizerState }: ExportJob, bytes: Uint8Array<ArrayBuffer>): Uint8Array {
   const checkpoint = decodeCheckpoint(bytes);
+  if (format === "pytorch") {
+    const { model, dataset, position } = checkpoint;
+    const variables = networkVariables(model, dataset, dataset.classNames.length);
+    return writeStateDict(withoutOptimizer(checkpoint), variables, { steps: position.step });
+  }
   return optimizerState ? bytes : encodeCheckpoint(withoutOptimizer(checkpoint));
 }

@@ -219,6 +219,37 @@ export interface ExportJob {
   readonly checkpoint: string;
   /** Whether the optimiser's momentum is part of it. */
   readonly optimizerState: boolean;
+  /** `pytorch`: a state dict with PyTorch's names, without the optimiser's momentum. Default `checkpoint`. */
+  readonly format?: "checkpoint" | "pytorch";
+}
+
+/** What a network that was trained elsewhere takes and tells apart. */
+export interface ImportedNetwork {
+  readonly model: ModelSpec;
+  /** What it was trained on: a data set's name, or "". */
+  readonly name: string;
+  readonly height: number;
+  readonly width: number;
+  readonly channels: number;
+  /** A channel's, of values scaled to 0..1. */
+  readonly mean: readonly number[];
+  readonly standardDeviation: readonly number[];
+  /** Undefined: as many as the weights tell apart, named by their indices. */
+  readonly classNames?: readonly string[];
+}
+
+export interface ModelImportJob {
+  /** The file, by its absolute path. */
+  readonly source: string;
+  /** The checkpoint becomes "models/<name>.safetensors". */
+  readonly name: string;
+  /** Undefined: the file is a checkpoint, which says itself what its network is. */
+  readonly network?: ImportedNetwork;
+}
+
+export interface ImportedModel {
+  readonly checkpoint: CheckpointInfo;
+  readonly description: CheckpointDescription;
 }
 
 /** A safetensors file that never changes; PyTorch's safetensors loads it, weights OIHW. */
@@ -261,18 +292,26 @@ export interface Engine {
   infer(job: InferenceJob, signal: AbortSignal): Promise<InferenceResult>;
   /** Writes what the job asks for into a file of its own, or names the checkpoint itself where that is the same. */
   exportModel(job: ExportJob, signal: AbortSignal): Promise<ExportedModel>;
+  /**
+   * Makes a checkpoint of weights that were trained elsewhere.
+   * @throws {EngineError} `invalid`, telling all that the file lacks or has too much; `exists` for a name that is taken.
+   */
+  importModel(job: ModelImportJob, signal: AbortSignal): Promise<ImportedModel>;
   /** @param patience milliseconds that jobs have to let go before the worker is killed; default 10,000 */
   close(patience?: number): Promise<void>;
 }
 
 /**
- * `invalid`: the request's fault; `damaged`: what was stored cannot be read any more; `exhausted`: does not fit; `fault`: the GPU, its driver or the worker failed, and the
- * worker has been replaced; `unsupported`: the adapter cannot do it; `diverged`: the loss is not finite; `storage`: no room on the disk; `internal`: ours.
+ * `invalid`: the request's fault; `exists`: the name is taken; `damaged`: what was stored cannot be read any more;
+ * `exhausted`: does not fit; `fault`: the GPU, its driver or the worker failed, and the worker has been replaced;
+ * `unsupported`: the adapter cannot do it; `diverged`: the loss is not finite; `storage`: no room on the disk; `internal`:
+ * ours.
  */
 export type EngineErrorKind =
   | "invalid"
   | "not-found"
   | "damaged"
+  | "exists"
   | "exhausted"
   | "unavailable"
   | "fault"

@@ -7,9 +7,11 @@ import type {
   EvaluationJob,
   ExportedModel,
   ExportJob,
+  ImportedModel,
   InferenceJob,
   InferenceResult,
   MemoryQuestion,
+  ModelImportJob,
   TrainingConfig,
   TrainingEvent,
   TrainingJob,
@@ -29,6 +31,7 @@ export interface Calls {
   describeCheckpoint: { argument: string; event: never; result: CheckpointDescription };
   infer: { argument: InferenceJob; event: never; result: InferenceResult };
   exportModel: { argument: ExportJob; event: never; result: ExportedModel };
+  importModel: { argument: ModelImportJob; event: never; result: ImportedModel };
 }
 
 export type CallName = keyof Calls;

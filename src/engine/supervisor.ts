@@ -9,9 +9,11 @@ import {
   type EvaluationJob,
   type ExportedModel,
   type ExportJob,
+  type ImportedModel,
   type InferenceJob,
   type InferenceResult,
   type MemoryQuestion,
+  type ModelImportJob,
   type TrainingConfig,
   type TrainingEvent,
   type TrainingJob,
@@ -122,6 +124,10 @@ class SupervisedEngine implements Engine {
 
   exportModel(job: ExportJob, signal: AbortSignal): Promise<ExportedModel> {
     return this.#call("exportModel", job, signal);
+  }
+
+  async importModel(job: ModelImportJob, signal: AbortSignal): Promise<ImportedModel> {
+    return await (await this.#worker).call("importModel", job, { signal });
   }
 
   async close(patience = CLOSE_PATIENCE_MS): Promise<void> {

@@ -10,6 +10,7 @@ import { evaluate } from "./evaluation.ts";
 import { Exporter } from "./export.ts";
 import { planTraining, sizedFor, trainingMemory } from "./fit.ts";
 import { encodeFrame, readFrames } from "./frames.ts";
+import { ModelImporter } from "./import.ts";
 import { InferenceService } from "./inference.ts";
 import { EngineError } from "./messages.ts";
 import { eventLoopTurn, paced } from "./pace.ts";
@@ -54,6 +55,7 @@ interface Opened {
   readonly context: EngineContext;
   readonly inference: InferenceService;
   readonly exporter: Exporter;
+  readonly importer: ModelImporter;
   readonly lock: Disposable;
 }
 
@@ -112,7 +114,7 @@ class CallServer {
   async #run(message: CallMessage, running: RunningCall): Promise<Calls[CallName]["result"]> {
     if (message.call === "open") return await this.#open(message.argument);
     if (!this.#opened) throw new EngineError("internal", "The engine was called before it was opened");
-    const { context, inference, exporter } = this.#opened;
+    const { context, inference, exporter, importer } = this.#opened;
     const { signal } = running.abort;
     switch (message.call) {
       case "close":
@@ -145,6 +147,8 @@ class CallServer {
         return await inference.infer(message.argument, signal);
       case "exportModel":
         return await exporter.export(message.argument);
+      case "importModel":
+        return await importer.import(message.argument);
     }
   }
 
@@ -156,7 +160,8 @@ class CallServer {
     const tuner = await openTuner(device, { dataDir, tune, warn: (warning) => void this.#post({ warning }) });
     const context: EngineContext = { device, tuner, datasets, dataDir, releaseMemory };
     const inference = new InferenceService(context);
-    this.#opened = { context, inference, exporter: new Exporter(dataDir), lock };
+    const [exporter, importer] = [new Exporter(dataDir), new ModelImporter(dataDir)];
+    this.#opened = { context, inference, exporter, importer, lock };
     return device.adapter;
   }
 

@@ -2,6 +2,7 @@
 export {
   type BestEvaluation,
   type Checkpoint,
+  CHECKPOINT_FORMAT,
   type CheckpointDataset,
   DamagedCheckpointError,
   decodeCheckpoint,

@@ -21,6 +21,7 @@ const engineCodes: Readonly<Record<EngineErrorKind, Code>> = {
   "invalid": Code.InvalidArgument,
   "not-found": Code.NotFound,
   "damaged": Code.DataLoss,
+  "exists": Code.AlreadyExists,
   "exhausted": Code.ResourceExhausted,
   "unavailable": Code.Unavailable,
   "fault": Code.Unavailable,

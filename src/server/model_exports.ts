@@ -1,9 +1,10 @@
 /** Trained networks as files, read piece by piece. */
 import { join } from "node:path";
 import type { Engine, ExportedModel } from "../engine/mod.ts";
-import { RequestError } from "./errors.ts";
+import { resolveInside } from "./allowed_paths.ts";
+import { InvalidFieldError, RequestError } from "./errors.ts";
 import type { Run, RunCheckpoint } from "./runs/run.ts";
-import type { ExportOrder } from "./validation/export.ts";
+import type { PieceOrder, WhichCheckpoint } from "./validation/export.ts";
 
 export interface ExportedPiece {
   readonly checkpoint: RunCheckpoint;
@@ -27,6 +28,9 @@ export interface ModelExportsOptions {
   /** Milliseconds that a file stays open after its last piece; default one minute. */
   readonly idleTime?: number;
 }
+
+/** Where ImportModel puts checkpoints, in the data folder. */
+const importedFolder = "models";
 
 /** Files open at a time; one more closes the one that nobody has read for longest. */
 const mostOpen = 16;
@@ -52,10 +56,32 @@ export class ModelExports {
    *   out-of-range: the offset is past the end.
    * @throws {EngineError} the checkpoint cannot be read, or its export not be written.
    */
-  async read(run: Run, { which, optimizerState, offset, limit }: Omit<ExportOrder, "id">): Promise<ExportedPiece> {
+  async read(run: Run, { which, ...order }: PieceOrder & { readonly which: WhichCheckpoint }): Promise<ExportedPiece> {
     const path = which.kind === "path" ? which.path : choose(run, which.kind).path;
-    const key = `${optimizerState ? "all" : "weights"} ${path}`;
-    const opened = this.opened.get(key) ?? this.open(find(run, path), optimizerState);
+    return await this.piece(path, order, () => find(run, path));
+  }
+
+  /**
+   * The same of an imported model.
+   * @throws {RequestError} not-found, or invalid-argument: the path is none of an imported model's checkpoint.
+   */
+  async readImported(path: string, order: PieceOrder): Promise<ExportedPiece> {
+    return await this.piece(path, order, () => this.findImported(path));
+  }
+
+  close(): void {
+    this.closing.abort(new DOMException("The server stopped", "AbortError"));
+    for (const key of this.opened.keys()) this.forget(key);
+  }
+
+  private async piece(
+    path: string,
+    order: PieceOrder,
+    find: () => RunCheckpoint | Promise<RunCheckpoint>,
+  ): Promise<ExportedPiece> {
+    const { offset, limit } = order;
+    const key = [order.format, order.optimizerState ? "all" : "weights", path].join(" ");
+    const opened = this.opened.get(key) ?? this.open(find, order);
     this.keep(key, opened);
     const { checkpoint, model, file } = await opened;
     if (offset > model.bytes) {
@@ -68,15 +94,24 @@ export class ModelExports {
     return { checkpoint, data, totalBytes: model.bytes, sha256: model.sha256 };
   }
 
-  close(): void {
-    this.closing.abort(new DOMException("The server stopped", "AbortError"));
-    for (const key of this.opened.keys()) this.forget(key);
+  private async open(
+    find: () => RunCheckpoint | Promise<RunCheckpoint>,
+    { optimizerState, format }: PieceOrder,
+  ): Promise<OpenExport> {
+    const checkpoint = await find();
+    const job = { checkpoint: checkpoint.path, optimizerState, format };
+    // Shared by calls, so no call's signal ends it.
+    const model = await this.engine.exportModel(job, this.closing.signal);
+    return { checkpoint, model, file: Deno.openSync(join(this.dataDir, model.path)) };
   }
 
-  private async open(checkpoint: RunCheckpoint, optimizerState: boolean): Promise<OpenExport> {
-    // Shared by calls, so no call's signal ends it.
-    const model = await this.engine.exportModel({ checkpoint: checkpoint.path, optimizerState }, this.closing.signal);
-    return { checkpoint, model, file: Deno.openSync(join(this.dataDir, model.path)) };
+  private async findImported(given: string): Promise<RunCheckpoint> {
+    const path = await resolveInside(this.dataDir, "path", given);
+    if (!path.startsWith(`${importedFolder}/`)) {
+      throw new InvalidFieldError("path", given, "an imported model's checkpoint where no run is named");
+    }
+    const { size } = await Deno.stat(join(this.dataDir, path));
+    return { path, step: 0, epoch: 0, bytes: size, best: false };
   }
 
   /** Holds an export open for some time from now on. */

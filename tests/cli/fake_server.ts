@@ -242,6 +242,7 @@ export async function startFakeServer(overrides: Overrides = {}): Promise<FakeSe
       const kind = streamed ? DatasetKind.STREAMED : DatasetKind.PACKED;
       yield { kind: { case: "dataset", value: { name, description: path, trainImages: 10, testImages: 10, kind } } };
     },
+    importModel: ({ name }) => ({ checkpoint: { path: `models/${name}.safetensors` } }),
     getServerInfo: () => ({ version: "0.1.0" }),
   };
 

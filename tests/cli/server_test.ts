@@ -227,3 +227,38 @@ Deno.test("demo does its job with the server", async () => {
   assertEquals((prediction?.top as { class_name: string }[])[0].class_name, "three");
   await Deno.remove(dataDir, { recursive: true });
 });
+
+Deno.test("models import names a checkpoint that infer, eval and models export take", async () => {
+  await withServer({}, async (run, { dataDir, engine }) => {
+    const weights = join(dataDir, "My_Weights.pt.safetensors");
+    await Deno.writeTextFile(weights, "");
+    const given = "--image 4x4x1 --mean 0.5 --std 0.25 --classes zero,one,two,three";
+    const [imported] = jsonLines(await run(`models import ${weights} --model lm-resnet-20 ${given} --json`));
+    const path = "models/my-weights-pt.safetensors";
+    assertEquals(imported.path, path);
+    assertEquals((imported.model as { input: unknown; classes: number }).classes, 4);
+    const { source, network } = JSON.parse(await Deno.readTextFile(join(dataDir, path)));
+    assertEquals([source, network.mean, network.channels], [await Deno.realPath(weights), [0.5], 1]);
+    const text = await run(`models import ${weights} --model lm-resnet-20 --dataset digits --name other`);
+    assertMatch(text.stdout, /^Imported lm-resnet-20 of 432 parameters and 4 classes as models\/other\.safetensors \(/);
+
+    const png = await writePng(join(dataDir, "three.png"), 3);
+    const [three] = jsonLines(await run(`infer --checkpoint ${path} ${png} --json`));
+    assertEquals((three.top as { class_name: string }[])[0].class_name, "three");
+    assertEquals((await run(`eval --checkpoint ${path}`)).code, 0);
+    assertEquals(engine.evaluations[0].checkpoint, path);
+    for (const choice of ["", ` --run latest --checkpoint ${path}`]) {
+      const { code, stderr } = await run(`infer${choice} ${png}`);
+      assertEquals(code, 2);
+      assertStringIncludes(stderr, "Give either --run RUN or --checkpoint FILE");
+    }
+
+    const output = join(dataDir, "state_dict.safetensors");
+    const exported = jsonLines(
+      await run(`models export --checkpoint ${path} --format pytorch --output ${output} --json`),
+    );
+    assertEquals([exported[0].checkpoint, exported[0].run], [path, undefined]);
+    assertMatch(await Deno.readTextFile(output), /^pytorch /);
+    assertEquals((await run(`models export --output ${output}`)).code, 2);
+  });
+});

@@ -1,7 +1,7 @@
 /** What an update depends on besides gradients and momentum: a paused run goes on with it, bit for bit. */
 import { assert, assertAlmostEquals, assertEquals, assertRejects } from "@std/assert";
 import { type Engine, EngineError, startEngine, type TrainingConfig, type TrainingEvent } from "../../src/engine/mod.ts";
-import { decodeCheckpoint } from "../../src/models/mod.ts";
+import { decodeCheckpoint, readSafetensors } from "../../src/models/mod.ts";
 import { smallConfig } from "../support/small_training.ts";
 
 const never = new AbortController().signal;
@@ -105,6 +105,9 @@ Deno.test("train() with a warm-up, clipping and a moving average", async (t) => 
         assertEquals(tensor, last.states.get(`optimizer.average.${name}`));
       }
       assertEquals([...weights.states.keys()].filter((name) => name.startsWith("optimizer.")), []);
+      const job = { checkpoint: pathOf("whole"), optimizerState: false, format: "pytorch" } as const;
+      const { tensors } = readSafetensors(await read((await engine.exportModel(job, never)).path));
+      assertEquals(tensors["conv1.weight"].data, weights.parameters.get("stem.conv.weight")?.data);
     });
 
     await t.step("clipping changes the steps", async () => {

@@ -7,7 +7,13 @@ import { FakeEngine } from "../support/fake_engine.ts";
 import { type Fixture, quick, withRuns } from "../support/training_runs.ts";
 
 const idleTime = 500;
-const piece = { which: { kind: "newest" }, optimizerState: true, offset: 0, limit: 2 ** 20 } as const;
+const piece = {
+  which: { kind: "newest" },
+  optimizerState: true,
+  format: "checkpoint",
+  offset: 0,
+  limit: 2 ** 20,
+} as const;
 
 function withExports(test: (parts: Fixture & { exports: ModelExports; run: Run }) => Promise<void>) {
   return withRuns(async (fixture) => {

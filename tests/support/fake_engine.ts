@@ -10,9 +10,11 @@ import {
   type EvaluationJob,
   type ExportedModel,
   type ExportJob,
+  type ImportedModel,
   type InferenceJob,
   type InferenceResult,
   type MemoryQuestion,
+  type ModelImportJob,
   type TrainingConfig,
   type TrainingEvent,
   type TrainingJob,
@@ -156,15 +158,42 @@ export class FakeEngine implements Engine {
     return { classNames, probabilities };
   }
 
-  /** The checkpoint's text, or its weights alone. */
-  async exportModel({ checkpoint, optimizerState }: ExportJob): Promise<ExportedModel> {
+  /** The checkpoint's text, its weights alone, or "pytorch" before its text. */
+  async exportModel({ checkpoint, optimizerState, format }: ExportJob): Promise<ExportedModel> {
     this.exports++;
     const text = await Deno.readTextFile(join(this.dataDir, checkpoint));
+    if (format === "pytorch") return await this.exported(`${checkpoint}.pytorch`, `pytorch ${text}`);
     const path = optimizerState ? checkpoint : `${checkpoint}.weights`;
-    const bytes = new TextEncoder().encode(optimizerState ? text : String(JSON.parse(text).weights));
-    if (!optimizerState) await Deno.writeFile(join(this.dataDir, path), bytes);
+    return await this.exported(path, optimizerState ? text : String(JSON.parse(text).weights));
+  }
+
+  private async exported(path: string, text: string): Promise<ExportedModel> {
+    const bytes = new TextEncoder().encode(text);
+    await Deno.writeFile(join(this.dataDir, path), bytes);
     const sha256 = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes)).toHex();
     return { path, bytes: bytes.length, sha256 };
+  }
+
+  /** A checkpoint of the job's JSON. */
+  async importModel({ source, name, network }: ModelImportJob): Promise<ImportedModel> {
+    const path = `models/${name}.safetensors`;
+    const content = JSON.stringify({ source, network });
+    await Deno.mkdir(join(this.dataDir, "models"), { recursive: true });
+    await Deno.writeTextFile(join(this.dataDir, path), content, { createNew: true }).catch((cause) => {
+      throw new EngineError("exists", `Cannot import a model as "${name}": there is one`, { cause });
+    });
+    const { model = { name: "lm-resnet-20" }, name: dataset = "digits", height, width, channels } = network ?? {};
+    return {
+      checkpoint: { path, step: 0, epoch: 0, bytes: content.length },
+      description: {
+        model,
+        dataset,
+        height: height ?? input.height,
+        width: width ?? input.width,
+        channels: channels ?? input.channels,
+        classNames: network?.classNames ?? classNames,
+      },
+    };
   }
 
   close(): Promise<void> {

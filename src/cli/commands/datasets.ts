@@ -1,5 +1,4 @@
 /** `datasets` lists, describes and imports data sets. */
-import { resolve } from "node:path";
 import { type Dataset, DatasetKind, DatasetSchema, type ImportReport, ImportReportSchema } from "../../gen/mod.ts";
 import { defineClientCommand, defineGroup } from "../command.ts";
 import { CommandError, UsageError } from "../errors.ts";
@@ -7,6 +6,7 @@ import { formatBytes, formatCount, formatShape } from "../format.ts";
 import { flag, optional } from "../options.ts";
 import type { Output } from "../output.ts";
 import { messageToJson } from "../proto_json.ts";
+import { serverPath } from "../server_path.ts";
 import { formatFields, formatTable } from "../table.ts";
 import { imageSize, listOf, text } from "../values.ts";
 
@@ -133,16 +133,6 @@ function showReport(report: ImportReport, output: Output): void {
   );
   const more = report.skippedFiles - SKIPPED_SHOWN;
   if (more > 0) output.lines(`  and ${formatCount(more)} more`);
-}
-
-/** What is here is named in full, for the server stands elsewhere; what isn't may be in the server's data folder. */
-async function serverPath(path: string): Promise<string> {
-  try {
-    await Deno.stat(path);
-    return resolve(path);
-  } catch {
-    return path;
-  }
 }
 
 function datasetFields(dataset: Dataset): [string, string][] {

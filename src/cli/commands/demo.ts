@@ -143,7 +143,10 @@ async function predict(
   const rows: string[][] = [];
   let failures = 0;
   let index = 0;
-  for await (const { file, result } of inferFiles({ connection }, images.map(({ path }) => path), { run, topK: 5 })) {
+  const source = { case: "run", value: run } as const;
+  for await (
+    const { file, result } of inferFiles({ connection }, images.map(({ path }) => path), { source, topK: 5 })
+  ) {
     const { label } = images[index++];
     if ("error" in result) {
       failures++;

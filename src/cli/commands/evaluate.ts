@@ -1,11 +1,11 @@
 /** `eval` measures a trained network on a data set. */
 import { type ConfusionMatrix, ConfusionMatrixSchema, type EvaluationResult } from "../../gen/mod.ts";
 import { type ClientSession, defineClientCommand } from "../command.ts";
-import { CommandError, UsageError } from "../errors.ts";
+import { CommandError } from "../errors.ts";
 import { formatCount, formatFraction, formatLoss, formatRate } from "../format.ts";
+import { chosenModel, type ModelChoice, modelChoiceOptions } from "../model_choice.ts";
 import { optional } from "../options.ts";
 import { type JsonObject, messageToJson } from "../proto_json.ts";
-import { resolveRun, runNameHelp } from "../run_names.ts";
 import { metricsJson } from "../run_view.ts";
 import { formatFields, formatTable } from "../table.ts";
 import { choice, integer, text } from "../values.ts";
@@ -19,8 +19,7 @@ export const evaluateCommand = defineClientCommand({
   name: "eval",
   summary: "Measures a trained network on a data set: loss, accuracies, confusion matrix",
   options: {
-    run: optional(text("RUN"), `The run whose newest checkpoint to take: ${runNameHelp}`),
-    checkpoint: optional(text("FILE"), 'A checkpoint instead, as "runs get" shows it'),
+    ...modelChoiceOptions,
     dataset: optional(text("NAME"), "The data set (default: the one trained on)"),
     split: optional(choice(["train", "test"]), "The part of it (default: test)"),
     "batch-size": optional(integer("N", { minimum: 1 }), "Images at a time (default: 64)"),
@@ -28,13 +27,8 @@ export const evaluateCommand = defineClientCommand({
   },
   async run({ values }, session) {
     const { connection, output } = session;
-    if ((values.run === undefined) === (values.checkpoint === undefined)) {
-      throw new UsageError("Give either --run RUN or --checkpoint FILE");
-    }
     const result = await evaluate(session, {
-      source: values.run === undefined
-        ? { case: "checkpoint", value: values.checkpoint ?? "" }
-        : { case: "run", value: await resolveRun(connection, values.run) },
+      source: await chosenModel(connection, values),
       dataset: values.dataset,
       split: values.split,
       batchSize: values["batch-size"],
@@ -47,7 +41,7 @@ export const evaluateCommand = defineClientCommand({
 });
 
 export interface EvaluateOptions {
-  readonly source: { case: "run"; value: string } | { case: "checkpoint"; value: string };
+  readonly source: ModelChoice;
   readonly dataset?: string;
   readonly split?: string;
   readonly batchSize?: number;

@@ -1,32 +1,50 @@
 /** `models export` writes a trained network to a file. */
 import { createHash } from "node:crypto";
-import { CheckpointChoice, type ExportModelResponse } from "../../gen/mod.ts";
+import { CheckpointChoice, ExportFormat, ExportFormatSchema, type ExportModelResponse } from "../../gen/mod.ts";
 import { type ClientSession, defineClientCommand } from "../command.ts";
-import { CommandError } from "../errors.ts";
+import { enumChoice } from "../enum_choice.ts";
+import { CommandError, UsageError } from "../errors.ts";
 import { formatBytes } from "../format.ts";
-import { defaulting, flag, required } from "../options.ts";
+import { defaulting, flag, optional, required } from "../options.ts";
 import { replaceFile, writeAll } from "../replace_file.ts";
 import { resolveRun, runNameHelp } from "../run_names.ts";
 import { text } from "../values.ts";
 
 export const exportCommand = defineClientCommand({
   name: "export",
-  summary: `Writes a run's network to a safetensors file, which PyTorch's loader reads; RUN is ${runNameHelp}`,
+  summary: `Writes a trained network to a safetensors file; RUN is ${runNameHelp}, or left out for an imported model`,
   options: {
     output: required(text("FILE"), "Where to; a file that is there is replaced when the new one is whole"),
     checkpoint: defaulting(text("newest|best|PATH"), "newest", 'Which checkpoint; "runs get RUN" lists their paths'),
+    format: optional(
+      enumChoice(ExportFormatSchema),
+      "With what Multistep keeps of it, or as PyTorch's load_state_dict() takes it (default: checkpoint)",
+    ),
     "optimizer-state": flag("With the optimiser's momentum, from which training can go on"),
   },
-  positionals: { placeholder: "RUN", minimum: 1, maximum: 1 },
-  async run({ values, positionals }, session) {
+  positionals: { placeholder: "RUN", minimum: 0, maximum: 1 },
+  async run({ values, positionals: [given] }, session) {
     const { connection, output } = session;
-    const run = await resolveRun(connection, positionals[0]);
-    const request = { name: run, optimizerState: values["optimizer-state"], which: whichOf(values.checkpoint) };
+    const which = whichOf(values.checkpoint);
+    if (given === undefined && which.case !== "path") {
+      throw new UsageError("Give a RUN, or --checkpoint PATH of an imported model");
+    }
+    const run = given === undefined ? "" : await resolveRun(connection, given);
+    const { format = ExportFormat.CHECKPOINT, "optimizer-state": optimizerState } = values;
+    const request = { name: run, optimizerState, format, which };
     const first = await connection.training.exportModel(request, connection.quick);
     await replaceFile(values.output, (file) => download(session, { file, request, first }));
     const { checkpoint, totalBytes, sha256 } = first;
     const { path = "", step = 0, epoch = 0 } = checkpoint ?? {};
-    output.object({ run, output: values.output, checkpoint: path, step, epoch, bytes: Number(totalBytes), sha256 });
+    output.object({
+      run: run || undefined,
+      output: values.output,
+      checkpoint: path,
+      step,
+      epoch,
+      bytes: Number(totalBytes),
+      sha256,
+    });
     output.lines(`Wrote ${path} to ${values.output} (${formatBytes(totalBytes)}, SHA-256 ${sha256})`);
     return 0;
   },
@@ -40,7 +58,11 @@ function whichOf(checkpoint: string) {
 
 interface Download {
   readonly file: Deno.FsFile;
-  readonly request: { readonly name: string; readonly optimizerState: boolean };
+  readonly request: {
+    readonly name: string;
+    readonly optimizerState: boolean;
+    readonly format: ExportFormat;
+  };
   /** The first piece's answer. */
   readonly first: ExportModelResponse;
 }

@@ -3,11 +3,11 @@ import { Code, ConnectError } from "@connectrpc/connect";
 import { type ClassProbability, type Prediction, PredictionSchema } from "../../gen/mod.ts";
 import { type ClientSession, defineClientCommand } from "../command.ts";
 import { formatFraction } from "../format.ts";
-import { defaulting, required } from "../options.ts";
+import { chosenModel, type ModelChoice, modelChoiceOptions } from "../model_choice.ts";
+import { defaulting } from "../options.ts";
 import { messageToJson } from "../proto_json.ts";
-import { resolveRun, runNameHelp } from "../run_names.ts";
 import { formatTable } from "../table.ts";
-import { integer, text } from "../values.ts";
+import { integer } from "../values.ts";
 
 /** Enough to keep the server busy while files are read; few enough to hold in memory. */
 const filesInFlight = 8;
@@ -18,14 +18,14 @@ export const inferCommand = defineClientCommand({
   name: "infer",
   summary: "Names the most probable classes of PNG, JPEG or WebP images",
   options: {
-    run: required(text("RUN"), `The run whose newest checkpoint to take: ${runNameHelp}`),
+    ...modelChoiceOptions,
     top: defaulting(integer("K", { minimum: 1 }), "5", "Classes named for each image"),
   },
   positionals: { placeholder: "IMAGE", minimum: 1, maximum: Infinity },
   async run({ values, positionals }, session) {
-    const run = await resolveRun(session.connection, values.run);
+    const source = await chosenModel(session.connection, values);
     let failures = 0;
-    for await (const outcome of inferFiles(session, positionals, { run, topK: values.top })) {
+    for await (const outcome of inferFiles(session, positionals, { source, topK: values.top })) {
       if (!showOutcome(session, outcome)) failures++;
     }
     return failures === 0 ? 0 : 1;
@@ -49,7 +49,7 @@ export interface FileFailure {
 export async function* inferFiles(
   session: Pick<ClientSession, "connection">,
   files: readonly string[],
-  options: { readonly run: string; readonly topK: number },
+  options: { readonly source: ModelChoice; readonly topK: number },
 ): AsyncGenerator<InferOutcome> {
   const pending: Promise<InferOutcome>[] = [];
   let next = 0;
@@ -74,7 +74,7 @@ export async function* inferFiles(
 async function inferFile(
   { connection }: Pick<ClientSession, "connection">,
   file: string,
-  { run, topK }: { readonly run: string; readonly topK: number },
+  { source, topK }: { readonly source: ModelChoice; readonly topK: number },
 ): Promise<Prediction | FileFailure> {
   let encoded: Uint8Array<ArrayBuffer>;
   try {
@@ -84,7 +84,7 @@ async function inferFile(
   }
   try {
     const { predictions } = await connection.inference.infer({
-      source: { source: { case: "run", value: run } },
+      source: { source },
       images: [{ content: { case: "encoded", value: encoded } }],
       topK,
     }, { timeoutMs });

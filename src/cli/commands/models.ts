@@ -1,4 +1,4 @@
-/** `models` lists the networks, describes one, and exports trained ones. */
+/** `models` lists the networks, describes one, imports and exports trained ones. */
 import {
   type LayerDescription,
   type ModelDescription,
@@ -18,6 +18,7 @@ import { messageToJson } from "../proto_json.ts";
 import { formatFields, formatTable } from "../table.ts";
 import { imageSize, integer, text } from "../values.ts";
 import { exportCommand } from "./export_model.ts";
+import { importCommand } from "./import_model.ts";
 
 const listCommand = defineClientCommand({
   name: "list",
@@ -66,11 +67,16 @@ const describeCommand = defineClientCommand({
   },
 });
 
-export const modelsCommand = defineGroup("models", "Lists the networks, describes one, and exports trained ones", [
-  listCommand,
-  describeCommand,
-  exportCommand,
-]);
+export const modelsCommand = defineGroup(
+  "models",
+  "Lists the networks, describes one, imports and exports trained ones",
+  [
+    listCommand,
+    describeCommand,
+    importCommand,
+    exportCommand,
+  ],
+);
 
 function modelFields(model: ModelDescription): [string, string][] {
   const { input } = model;

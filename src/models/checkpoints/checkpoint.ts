@@ -11,9 +11,10 @@ import type { ModelSpec } from "../spec.ts";
 import { BLANK_SEAL, checkSeal, seal } from "./seal.ts";
 import { CheckpointError, readSafetensors, type SafetensorsTensor, writeSafetensors } from "./safetensors.ts";
 
-const FORMAT = "multistep-1";
+/** What the metadata's `format` says. */
+export const CHECKPOINT_FORMAT = "multistep-1";
 /** In the header's JSON; within a name or a value its quotes would be escaped. */
-const MARK = `"format":"${FORMAT}"`;
+const MARK = `"format":"${CHECKPOINT_FORMAT}"`;
 const OPTIMIZER_PREFIX = "optimizer.";
 const VELOCITY_PREFIX = `${OPTIMIZER_PREFIX}velocity.`;
 
@@ -99,7 +100,7 @@ export function encodeCheckpoint(checkpoint: Checkpoint): Uint8Array<ArrayBuffer
   add(VELOCITY_PREFIX, checkpoint.velocities);
   const file = writeSafetensors(tensors, {
     ...BLANK_SEAL,
-    format: FORMAT,
+    format: CHECKPOINT_FORMAT,
     model: JSON.stringify(checkpoint.model),
     dataset: JSON.stringify(checkpoint.dataset),
     position: JSON.stringify(checkpoint.position),
@@ -130,9 +131,9 @@ function isMarked(bytes: Uint8Array<ArrayBuffer>): boolean {
 
 function decodeWhole(bytes: Uint8Array<ArrayBuffer>): Checkpoint {
   const { tensors, metadata } = readSafetensors(bytes);
-  if (metadata.format !== FORMAT) {
+  if (metadata.format !== CHECKPOINT_FORMAT) {
     throw new CheckpointError(
-      `Cannot use the checkpoint: its format is "${metadata.format ?? "unknown"}", not "${FORMAT}"`,
+      `Cannot use the checkpoint: its format is "${metadata.format ?? "unknown"}", not "${CHECKPOINT_FORMAT}"`,
     );
   }
   checkSeal(bytes);

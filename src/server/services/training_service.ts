@@ -80,8 +80,11 @@ export function createTrainingService(parts: TrainingServiceParts): ServiceImpl<
     },
 
     async exportModel(request) {
-      const { id, ...order } = checkExportModel(request);
-      const { checkpoint, data, totalBytes, sha256 } = await exports.read(runs.get(id), order);
+      const { source, ...order } = checkExportModel(request);
+      const piece = source.kind === "run"
+        ? await exports.read(runs.get(source.id), { ...order, which: source.which })
+        : await exports.readImported(source.path, order);
+      const { checkpoint, data, totalBytes, sha256 } = piece;
       return { checkpoint: toCheckpoint(checkpoint), data, totalBytes: BigInt(totalBytes), sha256 };
     },
   };

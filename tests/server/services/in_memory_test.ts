@@ -4,6 +4,7 @@ import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/
 import {
   CatalogService,
   DatasetKind,
+  ExportFormat,
   health,
   type Heartbeat,
   InferenceService,
@@ -283,6 +284,52 @@ Deno.test("ImportDataset reads nothing outside the folders it may", async () => 
   await refused(call("cats", "nothing"), Code.NotFound, '"nothing"');
   await refused(call("digits", "runs.sqlite"), Code.AlreadyExists, "there is a data set of that name");
   assertEquals(fixture.catalog.imports.length, 1);
+});
+
+Deno.test("ImportModel makes a checkpoint that Infer, Evaluate and ExportModel take", async () => {
+  await using fixture = setUp();
+  const { catalogClient, training, inference, dataDir, engine } = fixture;
+  Deno.writeTextFileSync(join(dataDir, "weights"), "");
+  const model = { name: "lm-resnet-20" };
+  const imported = await catalogClient.importModel({ name: "mine", path: "weights", model, dataset: "digits" });
+  const path = imported.checkpoint?.path ?? "";
+  assertEquals([path, imported.checkpoint?.step], ["models/mine.safetensors", 0]);
+  assertEquals([imported.model?.name, imported.model?.input?.height, imported.model?.classes], ["lm-resnet-20", 4, 4]);
+  const { network } = JSON.parse(Deno.readTextFileSync(join(dataDir, path)));
+  assertEquals([network.model, network.name, network.mean], [model, "digits", [0.5]]);
+
+  const source = { source: { case: "checkpoint", value: path } } as const;
+  const raw = { height: 4, width: 4, channels: 1, pixels: new Uint8Array(16).fill(2) };
+  const { predictions } = await inference.infer({ source, images: [{ content: { case: "raw", value: raw } }] });
+  assertEquals(predictions[0].top[0].className, "two");
+  await Array.fromAsync(inference.evaluate({ source }));
+  assertEquals([engine.inferences[0].checkpoint, engine.evaluations[0].checkpoint], [path, path]);
+
+  const which = { case: "path", value: path } as const;
+  const exported = await training.exportModel({ which, format: ExportFormat.PYTORCH });
+  assertEquals(new TextDecoder().decode(exported.data).slice(0, 8), "pytorch ");
+  assertEquals(exported.checkpoint?.path, path);
+});
+
+Deno.test("ImportModel and those that take its checkpoint refuse what is none", async () => {
+  await using fixture = setUp();
+  const { catalogClient, training, dataDir } = fixture;
+  Deno.writeTextFileSync(join(dataDir, "weights"), "");
+  const model = { name: "lm-resnet-20" };
+  const order = { name: "mine", path: "weights", model };
+  await catalogClient.importModel(order);
+  await refused(catalogClient.importModel(order), Code.AlreadyExists, '"mine"');
+  await refused(
+    catalogClient.importModel({ ...order, path: "/etc/passwd" }),
+    Code.PermissionDenied,
+    "--import-folders",
+  );
+  await refused(catalogClient.importModel({ ...order, path: "none" }), Code.NotFound, '"none"');
+  await refused(catalogClient.importModel({ ...order, dataset: "cats" }), Code.NotFound, '"cats"');
+  const exported = (path: string) => training.exportModel({ which: { case: "path", value: path } });
+  await refused(exported("weights"), Code.InvalidArgument, "an imported model's checkpoint");
+  await refused(exported("models/none"), Code.NotFound, '"models/none"');
+  await refused(exported("../weights"), Code.InvalidArgument, "inside the server's data folder");
 });
 
 Deno.test("DescribeModel names an unknown model", async () => {

@@ -4,8 +4,10 @@ import {
   CheckpointChoice,
   DescribeModelRequestSchema,
   EvaluateRequestSchema,
+  ExportFormat,
   ExportModelRequestSchema,
   ImportDatasetRequestSchema,
+  ImportModelRequestSchema,
   InferRequestSchema,
   ListRunEventsRequestSchema,
   ListRunsRequestSchema,
@@ -18,6 +20,7 @@ import { checkDescribeModel, checkImportDataset } from "../../../src/server/vali
 import { checkEvaluate, checkInfer, checkSource, checkStreamInfer } from "../../../src/server/validation/inference.ts";
 import { encodeEventsToken, encodePageToken } from "../../../src/server/runs/page_token.ts";
 import { checkExportModel } from "../../../src/server/validation/export.ts";
+import { checkImportModel } from "../../../src/server/validation/model_import.ts";
 import {
   checkListRunEvents,
   checkListRuns,
@@ -139,16 +142,64 @@ Deno.test("checkListRunEvents() takes 500 by default and refuses what is none", 
 Deno.test("checkExportModel() takes the newest checkpoint and 1 MiB by default and refuses what is none", () => {
   const check = (changes: MessageInitShape<typeof ExportModelRequestSchema>) => () =>
     checkExportModel(build(ExportModelRequestSchema, { name: "runs/a" }, changes));
-  const order = { id: "a", which: { kind: "newest" }, optimizerState: false, offset: 0, limit: 2 ** 20 };
+  const newest = { kind: "run", id: "a", which: { kind: "newest" } };
+  const order = { source: newest, optimizerState: false, format: "checkpoint", offset: 0, limit: 2 ** 20 };
   assertEquals<unknown>(check({})(), order);
-  assertEquals<unknown>(check({ which: { case: "choice", value: CheckpointChoice.BEST } })().which, { kind: "best" });
-  assertEquals<unknown>(check({ which: { case: "path", value: "x" } })().which, { kind: "path", path: "x" });
+  const source = (request: Parameters<typeof check>[0]) => check(request)().source;
+  const best = source({ which: { case: "choice", value: CheckpointChoice.BEST } });
+  assertEquals<unknown>(best, { kind: "run", id: "a", which: { kind: "best" } });
+  const path = { case: "path", value: "x" } as const;
+  assertEquals<unknown>(source({ which: path }), { kind: "run", id: "a", which: { kind: "path", path: "x" } });
+  assertEquals<unknown>(source({ name: "", which: path }), { kind: "imported", path: "x" });
   assertEquals([check({ offset: 7n })().offset, check({ limit: 9 })().limit], [7, 9]);
   refuses(check({ name: "a" }), 'Field "name"');
   refuses(check({ limit: 2 ** 20 + 1 }), 'Field "limit" must be an integer from 0 to 1048576, got 1048577');
   refuses(check({ offset: 2n ** 60n }), 'Field "offset"');
   refuses(check({ which: { case: "choice", value: 9 as CheckpointChoice } }), 'Field "choice"');
   refuses(check({ which: { case: "path", value: "" } }), 'Field "path"');
+  refuses(check({ name: "" }), 'Field "name"');
+  const format = ExportFormat.PYTORCH;
+  assertEquals(check({ format })().format, "pytorch");
+  refuses(check({ format, optimizerState: true }), 'Field "optimizer_state" must be false with EXPORT_FORMAT_PYTORCH');
+  refuses(check({ format: 9 as ExportFormat }), 'Field "format"');
+});
+
+Deno.test("checkImportModel() takes a data set or images and classes, for a model alone", () => {
+  const order = { name: "mine", path: "weights.safetensors" };
+  const check = (changes: MessageInitShape<typeof ImportModelRequestSchema>) => () =>
+    checkImportModel(build(ImportModelRequestSchema, order, changes));
+  assertEquals<unknown>(check({})(), order);
+  const model = { name: "lm-resnet-20" };
+  const trainedOn = (changes: Omit<MessageInitShape<typeof ImportModelRequestSchema>, "$typeName">) =>
+    check({ model, ...changes })().network?.trainedOn;
+  assertEquals<unknown>(trainedOn({ dataset: "digits" }), { kind: "dataset", dataset: "digits" });
+  assertEquals<unknown>(trainedOn({}), {
+    kind: "images",
+    size: { height: 32, width: 32, channels: 3 },
+    mean: [0, 0, 0],
+    standardDeviation: [1, 1, 1],
+    classNames: undefined,
+  });
+  const given = {
+    input: { height: 4, width: 5, channels: 1 },
+    mean: [-0.5],
+    standardDeviation: [0.25],
+    classNames: ["cat", "dog"],
+  };
+  const { input: size, ...rest } = given;
+  assertEquals<unknown>(trainedOn(given), { kind: "images", size, ...rest });
+  for (const [field, value] of Object.entries({ dataset: "digits", ...given })) {
+    const name = field === "standardDeviation" ? "standard_deviation" : field === "classNames" ? "class_names" : field;
+    refuses(check({ [field]: value }), `Field "${name}" must be left out without a model`);
+    if (field === "dataset") continue;
+    refuses(check({ model, dataset: "digits", [field]: value }), `Field "${name}" must be left out beside a data set`);
+  }
+  refuses(check({ name: "Mine" }), 'Field "name"');
+  refuses(check({ path: "" }), 'Field "path"');
+  refuses(check({ model, mean: [1] }), 'Field "mean" must be one number for each of 3 channels, got "1 numbers"');
+  refuses(check({ model, mean: [1, NaN, 1] }), 'Field "mean[1]" must be a finite number');
+  refuses(check({ model, standardDeviation: [1, 1, 0] }), 'Field "standard_deviation[2]"');
+  refuses(check({ model, classNames: [""] }), 'Field "class_names[0]"');
 });
 
 Deno.test("checkWatchRun() and checkRequestId() refuse what is none", () => {

@@ -10,6 +10,8 @@ import type { ImageShape, ModelDescription, ModelFamily, ModelSpec } from "./mod
 import { file_multistep_v1_model } from "./model_pb.ts";
 import type { Recipe } from "./recipe_pb.ts";
 import { file_multistep_v1_recipe } from "./recipe_pb.ts";
+import type { Checkpoint } from "./run_pb.ts";
+import { file_multistep_v1_run } from "./run_pb.ts";
 import type { Precision } from "./training_config_pb.ts";
 import { file_multistep_v1_training_config } from "./training_config_pb.ts";
 import type { Message } from "@bufbuild/protobuf";
@@ -18,7 +20,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file multistep/v1/catalog_service.proto.
  */
 export const file_multistep_v1_catalog_service: GenFile = /*@__PURE__*/
-  fileDesc("CiJtdWx0aXN0ZXAvdjEvY2F0YWxvZ19zZXJ2aWNlLnByb3RvEgxtdWx0aXN0ZXAudjEiEwoRTGlzdE1vZGVsc1JlcXVlc3QiQQoSTGlzdE1vZGVsc1Jlc3BvbnNlEisKCGZhbWlsaWVzGAEgAygLMhkubXVsdGlzdGVwLnYxLk1vZGVsRmFtaWx5Iu4BChREZXNjcmliZU1vZGVsUmVxdWVzdBImCgVtb2RlbBgBIAEoCzIXLm11bHRpc3RlcC52MS5Nb2RlbFNwZWMSJwoFaW5wdXQYAiABKAsyGC5tdWx0aXN0ZXAudjEuSW1hZ2VTaGFwZRIUCgdjbGFzc2VzGAMgASgNSACIAQESDwoHZGF0YXNldBgEIAEoCRIXCgpiYXRjaF9zaXplGAUgASgNSAGIAQESKgoJcHJlY2lzaW9uGAYgASgOMhcubXVsdGlzdGVwLnYxLlByZWNpc2lvbkIKCghfY2xhc3Nlc0INCgtfYmF0Y2hfc2l6ZSJ9ChVEZXNjcmliZU1vZGVsUmVzcG9uc2USLQoFbW9kZWwYASABKAsyHi5tdWx0aXN0ZXAudjEuTW9kZWxEZXNjcmlwdGlvbhI1Cg90cmFpbmluZ19tZW1vcnkYAiABKAsyHC5tdWx0aXN0ZXAudjEuVHJhaW5pbmdNZW1vcnkihgEKDlRyYWluaW5nTWVtb3J5EhMKC3RvdGFsX2J5dGVzGAEgASgEEhcKD3BhcmFtZXRlcl9ieXRlcxgCIAEoBBIYChBhY3RpdmF0aW9uX2J5dGVzGAMgASgEEhcKD3dvcmtzcGFjZV9ieXRlcxgEIAEoBBITCgtpbWFnZV9ieXRlcxgFIAEoBCIUChJMaXN0UmVjaXBlc1JlcXVlc3QiPAoTTGlzdFJlY2lwZXNSZXNwb25zZRIlCgdyZWNpcGVzGAEgAygLMhQubXVsdGlzdGVwLnYxLlJlY2lwZSIVChNMaXN0RGF0YXNldHNSZXF1ZXN0Ij8KFExpc3REYXRhc2V0c1Jlc3BvbnNlEicKCGRhdGFzZXRzGAEgAygLMhUubXVsdGlzdGVwLnYxLkRhdGFzZXQikgEKFEltcG9ydERhdGFzZXRSZXF1ZXN0EgwKBG5hbWUYASABKAkSDAoEcGF0aBgCIAEoCRInCgVpbWFnZRgDIAEoCzIYLm11bHRpc3RlcC52MS5JbWFnZVNoYXBlEg4KBnNoYTI1NhgEIAEoCRITCgtjbGFzc19uYW1lcxgFIAMoCRIQCghzdHJlYW1lZBgGIAEoCCKpAQoVSW1wb3J0RGF0YXNldFJlc3BvbnNlEjAKCHByb2dyZXNzGAEgASgLMhwubXVsdGlzdGVwLnYxLkltcG9ydFByb2dyZXNzSAASKAoHZGF0YXNldBgCIAEoCzIVLm11bHRpc3RlcC52MS5EYXRhc2V0SAASLAoGcmVwb3J0GAMgASgLMhoubXVsdGlzdGVwLnYxLkltcG9ydFJlcG9ydEgAQgYKBGtpbmQiOwoOSW1wb3J0UHJvZ3Jlc3MSEwoLaW1hZ2VzX2RvbmUYASABKA0SFAoMaW1hZ2VzX3RvdGFsGAIgASgNIpIBCgxJbXBvcnRSZXBvcnQSKQoHY2xhc3NlcxgBIAMoCzIYLm11bHRpc3RlcC52MS5DbGFzc0NvdW50EhQKDHBhY2tlZF9ieXRlcxgCIAEoBBIVCg1za2lwcGVkX2ZpbGVzGAMgASgNEioKB3NraXBwZWQYBCADKAsyGS5tdWx0aXN0ZXAudjEuU2tpcHBlZEZpbGUiRQoKQ2xhc3NDb3VudBIMCgRuYW1lGAEgASgJEhQKDHRyYWluX2ltYWdlcxgCIAEoDRITCgt0ZXN0X2ltYWdlcxgDIAEoDSIrCgtTa2lwcGVkRmlsZRIMCgRwYXRoGAEgASgJEg4KBnJlYXNvbhgCIAEoCSIWChRHZXRTZXJ2ZXJJbmZvUmVxdWVzdCKnAQoVR2V0U2VydmVySW5mb1Jlc3BvbnNlEg8KB3ZlcnNpb24YASABKAkSFAoMZGVub192ZXJzaW9uGAIgASgJEiYKB2FkYXB0ZXIYAyABKAsyFS5tdWx0aXN0ZXAudjEuQWRhcHRlchIWCg51cHRpbWVfc2Vjb25kcxgEIAEoARITCgtxdWV1ZWRfcnVucxgFIAEoDRISCgphY3RpdmVfcnVuGAYgASgJItoBCgdBZGFwdGVyEg4KBnZlbmRvchgBIAEoCRIUCgxhcmNoaXRlY3R1cmUYAiABKAkSDgoGZGV2aWNlGAMgASgJEhMKC2Rlc2NyaXB0aW9uGAQgASgJEhAKCHNvZnR3YXJlGAUgASgIEhAKCGZlYXR1cmVzGAYgAygJEjEKBmxpbWl0cxgHIAMoCzIhLm11bHRpc3RlcC52MS5BZGFwdGVyLkxpbWl0c0VudHJ5Gi0KC0xpbWl0c0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoBDoCOAEynAQKDkNhdGFsb2dTZXJ2aWNlEk8KCkxpc3RNb2RlbHMSHy5tdWx0aXN0ZXAudjEuTGlzdE1vZGVsc1JlcXVlc3QaIC5tdWx0aXN0ZXAudjEuTGlzdE1vZGVsc1Jlc3BvbnNlElgKDURlc2NyaWJlTW9kZWwSIi5tdWx0aXN0ZXAudjEuRGVzY3JpYmVNb2RlbFJlcXVlc3QaIy5tdWx0aXN0ZXAudjEuRGVzY3JpYmVNb2RlbFJlc3BvbnNlElIKC0xpc3RSZWNpcGVzEiAubXVsdGlzdGVwLnYxLkxpc3RSZWNpcGVzUmVxdWVzdBohLm11bHRpc3RlcC52MS5MaXN0UmVjaXBlc1Jlc3BvbnNlElUKDExpc3REYXRhc2V0cxIhLm11bHRpc3RlcC52MS5MaXN0RGF0YXNldHNSZXF1ZXN0GiIubXVsdGlzdGVwLnYxLkxpc3REYXRhc2V0c1Jlc3BvbnNlEloKDUltcG9ydERhdGFzZXQSIi5tdWx0aXN0ZXAudjEuSW1wb3J0RGF0YXNldFJlcXVlc3QaIy5tdWx0aXN0ZXAudjEuSW1wb3J0RGF0YXNldFJlc3BvbnNlMAESWAoNR2V0U2VydmVySW5mbxIiLm11bHRpc3RlcC52MS5HZXRTZXJ2ZXJJbmZvUmVxdWVzdBojLm11bHRpc3RlcC52MS5HZXRTZXJ2ZXJJbmZvUmVzcG9uc2ViBnByb3RvMw", [file_multistep_v1_dataset, file_multistep_v1_model, file_multistep_v1_recipe, file_multistep_v1_training_config]);
+  fileDesc("CiJtdWx0aXN0ZXAvdjEvY2F0YWxvZ19zZXJ2aWNlLnByb3RvEgxtdWx0aXN0ZXAudjEiEwoRTGlzdE1vZGVsc1JlcXVlc3QiQQoSTGlzdE1vZGVsc1Jlc3BvbnNlEisKCGZhbWlsaWVzGAEgAygLMhkubXVsdGlzdGVwLnYxLk1vZGVsRmFtaWx5Iu4BChREZXNjcmliZU1vZGVsUmVxdWVzdBImCgVtb2RlbBgBIAEoCzIXLm11bHRpc3RlcC52MS5Nb2RlbFNwZWMSJwoFaW5wdXQYAiABKAsyGC5tdWx0aXN0ZXAudjEuSW1hZ2VTaGFwZRIUCgdjbGFzc2VzGAMgASgNSACIAQESDwoHZGF0YXNldBgEIAEoCRIXCgpiYXRjaF9zaXplGAUgASgNSAGIAQESKgoJcHJlY2lzaW9uGAYgASgOMhcubXVsdGlzdGVwLnYxLlByZWNpc2lvbkIKCghfY2xhc3Nlc0INCgtfYmF0Y2hfc2l6ZSJ9ChVEZXNjcmliZU1vZGVsUmVzcG9uc2USLQoFbW9kZWwYASABKAsyHi5tdWx0aXN0ZXAudjEuTW9kZWxEZXNjcmlwdGlvbhI1Cg90cmFpbmluZ19tZW1vcnkYAiABKAsyHC5tdWx0aXN0ZXAudjEuVHJhaW5pbmdNZW1vcnkihgEKDlRyYWluaW5nTWVtb3J5EhMKC3RvdGFsX2J5dGVzGAEgASgEEhcKD3BhcmFtZXRlcl9ieXRlcxgCIAEoBBIYChBhY3RpdmF0aW9uX2J5dGVzGAMgASgEEhcKD3dvcmtzcGFjZV9ieXRlcxgEIAEoBBITCgtpbWFnZV9ieXRlcxgFIAEoBCIUChJMaXN0UmVjaXBlc1JlcXVlc3QiPAoTTGlzdFJlY2lwZXNSZXNwb25zZRIlCgdyZWNpcGVzGAEgAygLMhQubXVsdGlzdGVwLnYxLlJlY2lwZSIVChNMaXN0RGF0YXNldHNSZXF1ZXN0Ij8KFExpc3REYXRhc2V0c1Jlc3BvbnNlEicKCGRhdGFzZXRzGAEgAygLMhUubXVsdGlzdGVwLnYxLkRhdGFzZXQikgEKFEltcG9ydERhdGFzZXRSZXF1ZXN0EgwKBG5hbWUYASABKAkSDAoEcGF0aBgCIAEoCRInCgVpbWFnZRgDIAEoCzIYLm11bHRpc3RlcC52MS5JbWFnZVNoYXBlEg4KBnNoYTI1NhgEIAEoCRITCgtjbGFzc19uYW1lcxgFIAMoCRIQCghzdHJlYW1lZBgGIAEoCCKpAQoVSW1wb3J0RGF0YXNldFJlc3BvbnNlEjAKCHByb2dyZXNzGAEgASgLMhwubXVsdGlzdGVwLnYxLkltcG9ydFByb2dyZXNzSAASKAoHZGF0YXNldBgCIAEoCzIVLm11bHRpc3RlcC52MS5EYXRhc2V0SAASLAoGcmVwb3J0GAMgASgLMhoubXVsdGlzdGVwLnYxLkltcG9ydFJlcG9ydEgAQgYKBGtpbmQiOwoOSW1wb3J0UHJvZ3Jlc3MSEwoLaW1hZ2VzX2RvbmUYASABKA0SFAoMaW1hZ2VzX3RvdGFsGAIgASgNIpIBCgxJbXBvcnRSZXBvcnQSKQoHY2xhc3NlcxgBIAMoCzIYLm11bHRpc3RlcC52MS5DbGFzc0NvdW50EhQKDHBhY2tlZF9ieXRlcxgCIAEoBBIVCg1za2lwcGVkX2ZpbGVzGAMgASgNEioKB3NraXBwZWQYBCADKAsyGS5tdWx0aXN0ZXAudjEuU2tpcHBlZEZpbGUiRQoKQ2xhc3NDb3VudBIMCgRuYW1lGAEgASgJEhQKDHRyYWluX2ltYWdlcxgCIAEoDRITCgt0ZXN0X2ltYWdlcxgDIAEoDSIrCgtTa2lwcGVkRmlsZRIMCgRwYXRoGAEgASgJEg4KBnJlYXNvbhgCIAEoCSLRAQoSSW1wb3J0TW9kZWxSZXF1ZXN0EgwKBG5hbWUYASABKAkSDAoEcGF0aBgCIAEoCRImCgVtb2RlbBgDIAEoCzIXLm11bHRpc3RlcC52MS5Nb2RlbFNwZWMSDwoHZGF0YXNldBgEIAEoCRInCgVpbnB1dBgFIAEoCzIYLm11bHRpc3RlcC52MS5JbWFnZVNoYXBlEgwKBG1lYW4YBiADKAESGgoSc3RhbmRhcmRfZGV2aWF0aW9uGAcgAygBEhMKC2NsYXNzX25hbWVzGAggAygJInIKE0ltcG9ydE1vZGVsUmVzcG9uc2USLAoKY2hlY2twb2ludBgBIAEoCzIYLm11bHRpc3RlcC52MS5DaGVja3BvaW50Ei0KBW1vZGVsGAIgASgLMh4ubXVsdGlzdGVwLnYxLk1vZGVsRGVzY3JpcHRpb24iFgoUR2V0U2VydmVySW5mb1JlcXVlc3QipwEKFUdldFNlcnZlckluZm9SZXNwb25zZRIPCgd2ZXJzaW9uGAEgASgJEhQKDGRlbm9fdmVyc2lvbhgCIAEoCRImCgdhZGFwdGVyGAMgASgLMhUubXVsdGlzdGVwLnYxLkFkYXB0ZXISFgoOdXB0aW1lX3NlY29uZHMYBCABKAESEwoLcXVldWVkX3J1bnMYBSABKA0SEgoKYWN0aXZlX3J1bhgGIAEoCSLaAQoHQWRhcHRlchIOCgZ2ZW5kb3IYASABKAkSFAoMYXJjaGl0ZWN0dXJlGAIgASgJEg4KBmRldmljZRgDIAEoCRITCgtkZXNjcmlwdGlvbhgEIAEoCRIQCghzb2Z0d2FyZRgFIAEoCBIQCghmZWF0dXJlcxgGIAMoCRIxCgZsaW1pdHMYByADKAsyIS5tdWx0aXN0ZXAudjEuQWRhcHRlci5MaW1pdHNFbnRyeRotCgtMaW1pdHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAQ6AjgBMvAECg5DYXRhbG9nU2VydmljZRJPCgpMaXN0TW9kZWxzEh8ubXVsdGlzdGVwLnYxLkxpc3RNb2RlbHNSZXF1ZXN0GiAubXVsdGlzdGVwLnYxLkxpc3RNb2RlbHNSZXNwb25zZRJYCg1EZXNjcmliZU1vZGVsEiIubXVsdGlzdGVwLnYxLkRlc2NyaWJlTW9kZWxSZXF1ZXN0GiMubXVsdGlzdGVwLnYxLkRlc2NyaWJlTW9kZWxSZXNwb25zZRJSCgtMaXN0UmVjaXBlcxIgLm11bHRpc3RlcC52MS5MaXN0UmVjaXBlc1JlcXVlc3QaIS5tdWx0aXN0ZXAudjEuTGlzdFJlY2lwZXNSZXNwb25zZRJVCgxMaXN0RGF0YXNldHMSIS5tdWx0aXN0ZXAudjEuTGlzdERhdGFzZXRzUmVxdWVzdBoiLm11bHRpc3RlcC52MS5MaXN0RGF0YXNldHNSZXNwb25zZRJaCg1JbXBvcnREYXRhc2V0EiIubXVsdGlzdGVwLnYxLkltcG9ydERhdGFzZXRSZXF1ZXN0GiMubXVsdGlzdGVwLnYxLkltcG9ydERhdGFzZXRSZXNwb25zZTABElIKC0ltcG9ydE1vZGVsEiAubXVsdGlzdGVwLnYxLkltcG9ydE1vZGVsUmVxdWVzdBohLm11bHRpc3RlcC52MS5JbXBvcnRNb2RlbFJlc3BvbnNlElgKDUdldFNlcnZlckluZm8SIi5tdWx0aXN0ZXAudjEuR2V0U2VydmVySW5mb1JlcXVlc3QaIy5tdWx0aXN0ZXAudjEuR2V0U2VydmVySW5mb1Jlc3BvbnNlYgZwcm90bzM", [file_multistep_v1_dataset, file_multistep_v1_model, file_multistep_v1_recipe, file_multistep_v1_run, file_multistep_v1_training_config]);
 
 /**
  * @generated from message multistep.v1.ListModelsRequest
@@ -445,6 +447,97 @@ export const SkippedFileSchema: GenMessage<SkippedFile> = /*@__PURE__*/
   messageDesc(file_multistep_v1_catalog_service, 14);
 
 /**
+ * @generated from message multistep.v1.ImportModelRequest
+ */
+export type ImportModelRequest = Message<"multistep.v1.ImportModelRequest"> & {
+  /**
+   * Lower-case letters, digits and hyphens. The checkpoint is models/<name>.safetensors in the server's data folder; a
+   * name that is taken is ALREADY_EXISTS.
+   *
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * A safetensors file: a state dict of PyTorch, with torchvision's names or those of checkpoints, in F32, F16, BF16 or
+   * F64; or what ExportModel gave. Absolute, or relative to the server's data folder; it must lie there or in a folder
+   * that the server allows.
+   *
+   * @generated from field: string path = 2;
+   */
+  path: string;
+
+  /**
+   * The network that the weights are of. Left out, with the fields below: the file is ExportModel's, which says itself.
+   *
+   * @generated from field: multistep.v1.ModelSpec model = 3;
+   */
+  model?: ModelSpec | undefined;
+
+  /**
+   * A name of ListDatasets: what images and classes the network was trained on.
+   *
+   * @generated from field: string dataset = 4;
+   */
+  dataset: string;
+
+  /**
+   * In place of a data set: the network's images, default 32x32x3.
+   *
+   * @generated from field: multistep.v1.ImageShape input = 5;
+   */
+  input?: ImageShape | undefined;
+
+  /**
+   * A channel's, of values scaled to 0..1, by which images were normalised; default 0 and 1.
+   *
+   * @generated from field: repeated double mean = 6;
+   */
+  mean: number[];
+
+  /**
+   * @generated from field: repeated double standard_deviation = 7;
+   */
+  standardDeviation: number[];
+
+  /**
+   * Default "0", "1" and so on, as many as the network tells apart.
+   *
+   * @generated from field: repeated string class_names = 8;
+   */
+  classNames: string[];
+};
+
+/**
+ * Describes the message multistep.v1.ImportModelRequest.
+ * Use `create(ImportModelRequestSchema)` to create a new message.
+ */
+export const ImportModelRequestSchema: GenMessage<ImportModelRequest> = /*@__PURE__*/
+  messageDesc(file_multistep_v1_catalog_service, 15);
+
+/**
+ * @generated from message multistep.v1.ImportModelResponse
+ */
+export type ImportModelResponse = Message<"multistep.v1.ImportModelResponse"> & {
+  /**
+   * @generated from field: multistep.v1.Checkpoint checkpoint = 1;
+   */
+  checkpoint?: Checkpoint | undefined;
+
+  /**
+   * @generated from field: multistep.v1.ModelDescription model = 2;
+   */
+  model?: ModelDescription | undefined;
+};
+
+/**
+ * Describes the message multistep.v1.ImportModelResponse.
+ * Use `create(ImportModelResponseSchema)` to create a new message.
+ */
+export const ImportModelResponseSchema: GenMessage<ImportModelResponse> = /*@__PURE__*/
+  messageDesc(file_multistep_v1_catalog_service, 16);
+
+/**
  * @generated from message multistep.v1.GetServerInfoRequest
  */
 export type GetServerInfoRequest = Message<"multistep.v1.GetServerInfoRequest"> & {
@@ -455,7 +548,7 @@ export type GetServerInfoRequest = Message<"multistep.v1.GetServerInfoRequest"> 
  * Use `create(GetServerInfoRequestSchema)` to create a new message.
  */
 export const GetServerInfoRequestSchema: GenMessage<GetServerInfoRequest> = /*@__PURE__*/
-  messageDesc(file_multistep_v1_catalog_service, 15);
+  messageDesc(file_multistep_v1_catalog_service, 17);
 
 /**
  * @generated from message multistep.v1.GetServerInfoResponse
@@ -505,7 +598,7 @@ export type GetServerInfoResponse = Message<"multistep.v1.GetServerInfoResponse"
  * Use `create(GetServerInfoResponseSchema)` to create a new message.
  */
 export const GetServerInfoResponseSchema: GenMessage<GetServerInfoResponse> = /*@__PURE__*/
-  messageDesc(file_multistep_v1_catalog_service, 16);
+  messageDesc(file_multistep_v1_catalog_service, 18);
 
 /**
  * @generated from message multistep.v1.Adapter
@@ -554,7 +647,7 @@ export type Adapter = Message<"multistep.v1.Adapter"> & {
  * Use `create(AdapterSchema)` to create a new message.
  */
 export const AdapterSchema: GenMessage<Adapter> = /*@__PURE__*/
-  messageDesc(file_multistep_v1_catalog_service, 17);
+  messageDesc(file_multistep_v1_catalog_service, 19);
 
 /**
  * What this server can train, on what, and on which hardware.
@@ -606,6 +699,16 @@ export const CatalogService: GenService<{
     methodKind: "server_streaming";
     input: typeof ImportDatasetRequestSchema;
     output: typeof ImportDatasetResponseSchema;
+  },
+  /**
+   * Makes a checkpoint of weights that were trained elsewhere, which Infer, Evaluate and ExportModel take.
+   *
+   * @generated from rpc multistep.v1.CatalogService.ImportModel
+   */
+  importModel: {
+    methodKind: "unary";
+    input: typeof ImportModelRequestSchema;
+    output: typeof ImportModelResponseSchema;
   },
   /**
    * @generated from rpc multistep.v1.CatalogService.GetServerInfo

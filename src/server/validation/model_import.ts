@@ -1,0 +1,100 @@
+/** ImportModel's request. */
+import type { ImageSize } from "../../data/mod.ts";
+import type { ImportModelRequest } from "../../gen/mod.ts";
+import type { ModelSpec } from "../../models/mod.ts";
+import { InvalidFieldError } from "../errors.ts";
+import { checkName, checkPositive, checkText } from "./fields.ts";
+import { checkImageSize, checkModelSpec } from "./model_spec.ts";
+
+export interface ModelImportOrder {
+  readonly name: string;
+  /** Not yet known to be one that the server may read. */
+  readonly path: string;
+  /** Undefined: the file is a checkpoint, which says itself what its network is. */
+  readonly network?: { readonly model: ModelSpec; readonly trainedOn: TrainedOn };
+}
+
+/** The images and classes of a network: those of a data set, or as the request has them. */
+export type TrainedOn =
+  | { readonly kind: "dataset"; readonly dataset: string }
+  | {
+    readonly kind: "images";
+    readonly size: ImageSize;
+    readonly mean: readonly number[];
+    readonly standardDeviation: readonly number[];
+    /** Undefined: as many as the weights tell apart. */
+    readonly classNames?: readonly string[];
+  };
+
+const defaultSize = { height: 32, width: 32, channels: 3 } as const;
+
+/** @throws {InvalidFieldError} */
+export function checkImportModel(request: ImportModelRequest): ModelImportOrder {
+  const order = {
+    name: checkName("name", request.name),
+    path: checkText("path", request.path, { min: 1, max: 4096 }),
+  };
+  if (request.model === undefined) {
+    requireAbsent(request, ["dataset", ...imageFields], "left out without a model");
+    return order;
+  }
+  return { ...order, network: { model: checkModelSpec("model", request.model), trainedOn: checkTrainedOn(request) } };
+}
+
+/** In place of a data set. */
+const imageFields = ["input", "mean", "standardDeviation", "classNames"] as const;
+
+function checkTrainedOn(request: ImportModelRequest): TrainedOn {
+  if (request.dataset !== "") {
+    requireAbsent(request, imageFields, "left out beside a data set");
+    return { kind: "dataset", dataset: checkName("dataset", request.dataset) };
+  }
+  const size = request.input ? checkImageSize("input", request.input) : defaultSize;
+  const { mean, standardDeviation, classNames } = request;
+  return {
+    kind: "images",
+    size,
+    mean: checkChannelValues("mean", mean, size) ?? Array(size.channels).fill(0),
+    standardDeviation: checkChannelValues("standard_deviation", standardDeviation, size, checkPositive) ??
+      Array(size.channels).fill(1),
+    classNames: classNames.length === 0
+      ? undefined
+      : classNames.map((name, i) => checkText(`class_names[${i}]`, name, { min: 1, max: 256 })),
+  };
+}
+
+function requireAbsent(
+  request: ImportModelRequest,
+  fields: readonly ("dataset" | (typeof imageFields)[number])[],
+  allowed: string,
+): void {
+  for (const field of fields) {
+    const value = request[field];
+    if (value === undefined || (typeof value !== "object" && value === "")) continue;
+    if (Array.isArray(value) && value.length === 0) continue;
+    throw new InvalidFieldError(protoName(field), "a value", allowed);
+  }
+}
+
+function protoName(field: string): string {
+  return field.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+}
+
+/** One finite number a channel; undefined: none were given. */
+function checkChannelValues(
+  field: string,
+  values: readonly number[],
+  { channels }: ImageSize,
+  check: (field: string, value: number) => number = checkFinite,
+): readonly number[] | undefined {
+  if (values.length === 0) return undefined;
+  if (values.length !== channels) {
+    throw new InvalidFieldError(field, `${values.length} numbers`, `one number for each of ${channels} channels`);
+  }
+  return values.map((value, i) => check(`${field}[${i}]`, value));
+}
+
+function checkFinite(field: string, value: number): number {
+  if (Number.isFinite(value)) return value;
+  throw new InvalidFieldError(field, value, "a finite number");
+}
