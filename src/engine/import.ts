@@ -13,6 +13,7 @@ import {
 } from "../models/mod.ts";
 import { makeFolderDurably, readWeightsFile, stageFile } from "./checkpoint_files.ts";
 import { EngineError, type ImportedModel, type ImportedNetwork, type ModelImportJob } from "./messages.ts";
+import { preprocessingOf } from "./trained_network.ts";
 
 const FOLDER = "models";
 /** Nothing was trained here yet: what a checkpoint of weights alone says of its position. */
@@ -51,7 +52,15 @@ export class ModelImporter {
     const { model, dataset: { name: dataset, height, width, channels, classNames } } = checkpoint;
     return {
       checkpoint: { path, step: START.step, epoch: START.epoch, bytes: content.length },
-      description: { model, dataset, height, width, channels, classNames },
+      description: {
+        model,
+        dataset,
+        height,
+        width,
+        channels,
+        classNames,
+        preprocessing: preprocessingOf(checkpoint),
+      },
     };
   }
 

@@ -50,6 +50,8 @@ export interface TrainingConfig extends OptimizationChoices {
   readonly checkpointsKept: number;
   /** How often a run is taken up again from its last checkpoint after a fault, before it fails. */
   readonly maxRetries: number;
+  /** A checkpoint whose weights and statistics training starts from, relative to the data folder; undefined: random ones. */
+  readonly initialCheckpoint?: string;
 }
 
 /** Whether kernels are measured on the adapter to choose the fastest; `auto`: on hardware, not on software Vulkan. */

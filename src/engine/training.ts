@@ -4,6 +4,7 @@ import { CheckpointFolder } from "./checkpoint_folder.ts";
 import { type EngineContext, withRoom } from "./context.ts";
 import { openFeeds } from "./feeds.ts";
 import { planTraining, sizedFor, type TrainingPlans } from "./fit.ts";
+import { readInitialCheckpoint } from "./initial_checkpoint.ts";
 import { memoryOf } from "./memory.ts";
 import type { TrainingEvent, TrainingJob } from "./messages.ts";
 import { paced } from "./pace.ts";
@@ -20,8 +21,9 @@ export interface StopSignals {
 }
 
 /**
- * Trains a network from its initial values, or from a checkpoint of the same run, to the last epoch: progress after
- * every step, an evaluation and a checkpoint after epochs, checkpoints between them as configured.
+ * Trains a network from its initial values, from weights that were trained before or from a checkpoint of the same run,
+ * to the last epoch: progress after every step, an evaluation and a checkpoint after epochs, checkpoints between them as
+ * configured.
  *
  * @throws {EngineError} `invalid` or `exhausted` when the configuration does not fit; `diverged`; `storage`.
  * @throws the signal's reason when aborted.
@@ -65,6 +67,8 @@ async function* trainUnlessPaused(
     if (checkpoint?.position.epoch === config.epochs) return;
     from = checkpoint;
   }
+  const { graph } = plans.full.program;
+  const initial = from ? undefined : await readInitialCheckpoint(context.dataDir, config, graph);
   const { step, epoch } = from?.position ?? { step: 0, epoch: 0 };
   const programs = [plans.full, plans.tail, plans.evaluation].flatMap((planned) => planned?.program ?? []);
   // All of them, the rare last batch too: what is left to a later run could change this one's kernels when it resumes.
@@ -78,7 +82,7 @@ async function* trainUnlessPaused(
   // Planned for all the memory there is, so that what is in use now changes no kernel, and so no bit.
   await withRoom(context, () => context.device.requireRoom("The run", total));
   const feeds = await openFeeds(context, config, { dataset, plans });
-  const parts = { config, folder, dataset, plans, feeds, from };
+  const parts = { config, folder, dataset, plans, feeds, from, initial };
   const session = await TrainingSession.create(context.device, parts, interlude);
   try {
     yield* session.prepare(beforeSteps);

@@ -8,12 +8,13 @@ import {
   type Variable,
   Variables,
 } from "../gpu/mod.ts";
-import { type BestEvaluation, type Checkpoint, initialValues, type NamedTensor } from "../models/mod.ts";
+import type { BestEvaluation, Checkpoint, NamedTensor } from "../models/mod.ts";
 import type { Batch } from "./batches.ts";
 import type { CheckpointFolder } from "./checkpoint_folder.ts";
 import { evaluationSteps } from "./evaluation.ts";
 import type { RunFeeds } from "./feeds.ts";
 import { imagesUsed, type Planned, type TrainingPlans } from "./fit.ts";
+import { startingValues } from "./initial_checkpoint.ts";
 import { EngineError, type Metrics, type TrainingConfig, type TrainingEvent } from "./messages.ts";
 import { MetricSums, Speedometer } from "./metrics.ts";
 import { undecayedRoles } from "./optimization.ts";
@@ -33,6 +34,8 @@ export interface SessionParts {
   readonly feeds: RunFeeds;
   /** Where to go on; undefined: from the initial values. */
   readonly from?: Checkpoint;
+  /** What has the initial values; undefined, or where it lacks them: random ones. */
+  readonly initial?: Checkpoint;
 }
 
 interface SessionGpu {
@@ -139,7 +142,7 @@ export class TrainingSession {
   }
 
   #upload(): void {
-    const { config, plans: { full: { program: { graph } } }, from } = this.#parts;
+    const { config, plans: { full: { program: { graph } } }, from, initial } = this.#parts;
     const { seed } = config;
     const { variables, full, tail } = this.#gpu;
     if (from) {
@@ -147,10 +150,10 @@ export class TrainingSession {
       variables.uploadStates(valuesOf(from.states));
       variables.uploadVelocities(valuesOf(from.velocities));
     } else {
-      const parameters = initialValues(graph.parameters, seed);
+      const parameters = startingValues(graph.parameters, seed, initial?.parameters);
       const averages = new Map([...parameters].map(([name, values]) => [averageName(name), values]));
       variables.uploadParameters(parameters);
-      variables.uploadStates(new Map([...initialValues(graph.states, seed), ...averages]));
+      variables.uploadStates(new Map([...startingValues(graph.states, seed, initial?.states), ...averages]));
       variables.clearVelocities();
     }
     const scales = decayScales(graph, undecayedRoles(config));

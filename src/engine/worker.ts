@@ -11,6 +11,7 @@ import { Exporter } from "./export.ts";
 import { planTraining, sizedFor, trainingMemory } from "./fit.ts";
 import { encodeFrame, readFrames } from "./frames.ts";
 import { ModelImporter } from "./import.ts";
+import { readInitialCheckpoint } from "./initial_checkpoint.ts";
 import { InferenceService } from "./inference.ts";
 import { EngineError } from "./messages.ts";
 import { eventLoopTurn, paced } from "./pace.ts";
@@ -123,7 +124,8 @@ class CallServer {
         const config = message.argument;
         // A run that waits for another will have the memory for itself.
         const dataset = sizedFor(config, await context.datasets.describe(config.dataset));
-        await planTraining(context, config, { dataset, interlude: paced(signal) });
+        const { full } = await planTraining(context, config, { dataset, interlude: paced(signal) });
+        await readInitialCheckpoint(context.dataDir, config, full.program.graph);
         return;
       }
       case "memory":

@@ -56,7 +56,7 @@ Deno.test("train sends what its options say, and leaves out what they don't", as
       " --nesterov true --decay-batch-norm false --decay-biases false --clip-global-norm 5 --ema-decay 0.99" +
       " --schedule steps --warmup-epochs 0.5" +
       " --warmup-start-factor 0.1 --final-factor 0 --checkpoint-every-steps 0 --keep-checkpoints 5 --max-retries 1 --evaluate-every 0 --scheme linear-multistep --activation post --shortcut zero-pad --per-channel-coefficients" +
-      " --columns 3 --data-path resident";
+      " --columns 3 --data-path resident --from models/a.safetensors";
     assertEquals((await run(`${train} ${options}`)).code, 0);
     const { $typeName: _, $unknown: __, ...full } = server.lastConfig();
     assertEquals(JSON.parse(JSON.stringify(full, (_key, value) => typeof value === "bigint" ? `${value}n` : value)), {
@@ -104,6 +104,7 @@ Deno.test("train sends what its options say, and leaves out what they don't", as
       evaluateEveryEpochs: 0,
       checkpointEverySteps: 0,
       checkpointsKept: 5,
+      initialCheckpoint: "models/a.safetensors",
       maxRetries: 1,
       dataPath: DataPath.RESIDENT,
     });

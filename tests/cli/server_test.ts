@@ -228,7 +228,7 @@ Deno.test("demo does its job with the server", async () => {
   await Deno.remove(dataDir, { recursive: true });
 });
 
-Deno.test("models import names a checkpoint that infer, eval and models export take", async () => {
+Deno.test("models import names a checkpoint that infer, eval, train and models export take", async () => {
   await withServer({}, async (run, { dataDir, engine }) => {
     const weights = join(dataDir, "My_Weights.pt.safetensors");
     await Deno.writeTextFile(weights, "");
@@ -253,6 +253,9 @@ Deno.test("models import names a checkpoint that infer, eval and models export t
       assertStringIncludes(stderr, "Give either --run RUN or --checkpoint FILE");
     }
 
+    assertEquals((await run(`${train} --from ${path}`)).code, 0);
+    const [trained] = jsonLines(await run("runs get latest --json"));
+    assertEquals((trained.config as { initial_checkpoint?: string }).initial_checkpoint, path);
     const output = join(dataDir, "state_dict.safetensors");
     const exported = jsonLines(
       await run(`models export --checkpoint ${path} --format pytorch --output ${output} --json`),

@@ -1,9 +1,10 @@
-/** Weights that PyTorch wrote, in the real engine: imported, used, exported again. */
-import { assertEquals, assertRejects } from "@std/assert";
+/** Weights that PyTorch wrote, in the real engine: imported, used, exported again, and trained on. */
+import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { type Engine, EngineError, type ImportedNetwork, startEngine } from "../../src/engine/mod.ts";
-import { decodeCheckpoint } from "../../src/models/mod.ts";
+import { decodeCheckpoint, readSafetensors } from "../../src/models/mod.ts";
 import { assertClose, loadGolden } from "../support/golden.ts";
 import { hasPyTorch, runPyTorch, skippedWithoutPyTorch } from "../support/pytorch.ts";
+import { smallConfig } from "../support/small_training.ts";
 import { imagesOf, normalisation, type StateDict, stateDictPath, stateDicts } from "../support/state_dicts.ts";
 
 const never = new AbortController().signal;
@@ -122,6 +123,53 @@ Deno.test(`startEngine() gives an engine that imports networks of PyTorch${skipp
       const job = { checkpoint: paths[0], split: "test", batchSize: 8 } as const;
       await requireError("invalid", "name one", () => Array.fromAsync(engine.evaluate(job, never)));
     });
+
+    await t.step(
+      "train() starts from a checkpoint's weights, and the exported state dict counts its steps",
+      async () => {
+        // So small a rate changes nothing that f32 can tell.
+        const config = { ...smallConfig, epochs: 1, milestones: [], learningRate: 1e-30, weightDecay: 0 };
+        const train = async (initialCheckpoint: string | undefined, folder: string, seed: number) => {
+          const job = { config: { ...config, seed, initialCheckpoint }, folder, resume: false };
+          const events = await Array.fromAsync(engine.train(job, never));
+          const { path } = events.flatMap((event) => event.kind === "checkpoint" ? [event.checkpoint] : []).at(-1)!;
+          return path;
+        };
+        const first = await train(undefined, "runs/first", 1);
+        const second = await train(first, "runs/second", 2);
+        const [a, b] = [await read(first), await read(second)];
+        const weights = [a, b].map(({ parameters }) =>
+          [...parameters].filter(([name]) => /conv|linear.weight/.test(name))
+        );
+        assertEquals(weights[1], weights[0]);
+        const random = (await read(await train(undefined, "runs/third", 2))).parameters.get("stem.conv.weight");
+        assert(b.parameters.get("stem.conv.weight")!.data.some((value, i) => value !== random!.data[i]));
+        const mean = "stage1.block0.bn1.running_mean";
+        assert(
+          b.states.get(mean)!.data.some((value, i) => value !== a.states.get(mean)!.data[i]),
+          "it was not trained on",
+        );
+
+        const job = { checkpoint: second, optimizerState: false, format: "pytorch" } as const;
+        const { path } = await engine.exportModel(job, never);
+        const { tensors } = readSafetensors(await Deno.readFile(`${dataDir}/${path}`));
+        assertEquals(tensors["layer1.0.bn1.num_batches_tracked"].data, BigInt64Array.of(BigInt(b.position.step)));
+        assertEquals(tensors["fc.weight"].shape, [10, 64]);
+
+        const misfit = { ...config, initialCheckpoint: paths[0] };
+        const error = await assertRejects(() => engine.check(misfit), EngineError);
+        assertStringIncludes(error.message, `Cannot start lm-resnet-8 from the checkpoint "${paths[0]}"`);
+        assertStringIncludes(
+          error.message,
+          'its "stem.conv.weight" has shape [16,3,3,3], the network\'s is [16,1,3,3]',
+        );
+        await requireError(
+          "not-found",
+          '"models/none"',
+          () => engine.check({ ...config, initialCheckpoint: "models/none" }),
+        );
+      },
+    );
   } finally {
     await engine.close();
     await Deno.remove(dataDir, { recursive: true });

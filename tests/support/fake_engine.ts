@@ -192,6 +192,7 @@ export class FakeEngine implements Engine {
         width: width ?? input.width,
         channels: channels ?? input.channels,
         classNames: network?.classNames ?? classNames,
+        preprocessing: STRETCH,
       },
     };
   }

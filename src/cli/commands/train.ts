@@ -49,6 +49,7 @@ const options = {
     "How many of the newest stay on the server, besides the best (default: 2)",
   ),
   "max-retries": optional(integer("N"), "How often to go on from the last checkpoint after a GPU fault (default: 2)"),
+  from: optional(text("FILE"), 'Start from a checkpoint\'s weights, as "runs get" or "models import" shows it'),
   detach: flag("Print the run's name and leave it to itself"),
 };
 
@@ -94,6 +95,7 @@ function trainingConfig(values: OptionValues<typeof options>): MessageInitShape<
     checkpointsKept: values["keep-checkpoints"],
     maxRetries: values["max-retries"],
     stochastic: stochasticConfig(values),
+    initialCheckpoint: values.from,
   };
 }
 

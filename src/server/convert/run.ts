@@ -97,7 +97,7 @@ export function toCheckpoint(checkpoint: RunCheckpoint): MessageInitShape<typeof
 
 export function toTrainingConfig(config: TrainingConfig): MessageInitShape<typeof proto.TrainingConfigSchema> {
   const { dataset, epochs, batchSize, limitTrain, limitTest, labelSmoothing, evaluateEveryEpochs } = config;
-  const { checkpointEverySteps, checkpointsKept, maxRetries } = config;
+  const { checkpointEverySteps, checkpointsKept, maxRetries, initialCheckpoint } = config;
   const { cropPadding, horizontalFlip } = config;
   return {
     recipe: config.recipe,
@@ -117,6 +117,7 @@ export function toTrainingConfig(config: TrainingConfig): MessageInitShape<typeo
     checkpointEverySteps,
     checkpointsKept,
     maxRetries,
+    initialCheckpoint,
     dataPath: dataPaths[config.dataPath ?? "auto"],
     stochastic: config.stochastic && toStochasticConfig(config.stochastic),
   };

@@ -73,7 +73,7 @@ export function createServices(parts: ServicesParts): Services {
   const catalogParts = { catalog, runs, engine, importFolders, progressInterval };
   const routes = (router: ConnectRouter) => {
     router
-      .service(TrainingService, createTrainingService({ runs, catalog, exports }))
+      .service(TrainingService, createTrainingService({ runs, catalog, exports, dataDir }))
       .service(InferenceService, createInferenceService(inferenceParts))
       .service(CatalogService, createCatalogService(catalogParts))
       .service(health.Health, createHealthService(state))

@@ -1,5 +1,7 @@
 import type { ServiceImpl } from "@connectrpc/connect";
 import { RestartRunRequestSchema, TrainingConfigSchema, type TrainingService } from "../../gen/mod.ts";
+import type { TrainingConfig } from "../../engine/mod.ts";
+import { resolveInside } from "../allowed_paths.ts";
 import { callKey } from "../call.ts";
 import type { Catalog } from "../catalog.ts";
 import { digestOf } from "../convert/digest.ts";
@@ -18,16 +20,19 @@ export interface TrainingServiceParts {
   readonly runs: TrainingRuns;
   readonly catalog: Catalog;
   readonly exports: ModelExports;
+  /** Absolute, symbolic links resolved. */
+  readonly dataDir: string;
 }
 
 export function createTrainingService(parts: TrainingServiceParts): ServiceImpl<typeof TrainingService> {
-  const { runs, catalog, exports } = parts;
+  const { runs, catalog, exports, dataDir } = parts;
   return {
     async *train({ config: message, requestId: id }, { signal, values }) {
       const requestId = checkRequestId(id);
       const checked = checkTrainingConfig(message);
       const dataset = await catalog.describeDataset(checked.dataset);
-      const config = { ...fillAugmentation(checked, dataset), ...checkStreaming(message, dataset) };
+      const filled = { ...fillAugmentation(checked, dataset), ...checkStreaming(message, dataset) };
+      const config = await locateInitialCheckpoint(filled, dataDir);
       const requestDigest = await digestOf(TrainingConfigSchema, message);
       signal.throwIfAborted();
       const run = await runs.start(config, { requestId, requestDigest });
@@ -88,4 +93,11 @@ export function createTrainingService(parts: TrainingServiceParts): ServiceImpl<
       return { checkpoint: toCheckpoint(checkpoint), data, totalBytes: BigInt(totalBytes), sha256 };
     },
   };
+}
+
+/** @throws {RequestError} There is no such file in the data folder. */
+async function locateInitialCheckpoint(config: TrainingConfig, dataDir: string): Promise<TrainingConfig> {
+  const { initialCheckpoint: path } = config;
+  if (path === undefined) return config;
+  return { ...config, initialCheckpoint: await resolveInside(dataDir, "config.initial_checkpoint", path) };
 }

@@ -3,7 +3,7 @@ import type { TrainingConfig } from "../../engine/mod.ts";
 import * as proto from "../../gen/mod.ts";
 import { InvalidFieldError } from "../errors.ts";
 import { resolveRecipe } from "../recipes/resolve.ts";
-import { checkEnum, checkFraction, checkInteger, checkName, checkPresent } from "./fields.ts";
+import { checkEnum, checkFraction, checkInteger, checkName, checkPresent, checkText } from "./fields.ts";
 import { checkModelSpec } from "./model_spec.ts";
 import { checkOptimizer, checkSchedule } from "./optimization.ts";
 import { checkStochastic } from "./stochastic.ts";
@@ -65,6 +65,7 @@ export function checkTrainingConfig(message: proto.TrainingConfig | undefined): 
     }),
     checkpointsKept: checkInteger("config.checkpoints_kept", checkpointsKept, { min: 1, max: 1000 }),
     maxRetries: checkInteger("config.max_retries", maxRetries, { min: 0, max: 100 }),
+    ...checkInitialCheckpoint(config.initialCheckpoint),
     dataPath: checkEnum("config.data_path", config.dataPath, dataPaths, allowedDataPaths),
     ...(stochastic && { stochastic }),
   };
@@ -88,6 +89,13 @@ function checkSeed(seed: bigint): number {
 
 function checkLimit(field: string, limit: number | undefined): number | undefined {
   return limit === undefined ? undefined : checkInteger(field, limit, { min: 1, max: mostImages });
+}
+
+/** A path that is not yet known to be one that the server may read. */
+function checkInitialCheckpoint(path: string | undefined): Pick<TrainingConfig, "initialCheckpoint"> {
+  return path === undefined
+    ? {}
+    : { initialCheckpoint: checkText("config.initial_checkpoint", path, { min: 1, max: 4096 }) };
 }
 
 function checkAugmentation(message: proto.AugmentationConfig | undefined): Partial<AugmentationDefaults> {

@@ -286,7 +286,7 @@ Deno.test("ImportDataset reads nothing outside the folders it may", async () => 
   assertEquals(fixture.catalog.imports.length, 1);
 });
 
-Deno.test("ImportModel makes a checkpoint that Infer, Evaluate and ExportModel take", async () => {
+Deno.test("ImportModel makes a checkpoint that Infer, Evaluate, ExportModel and Train take", async () => {
   await using fixture = setUp();
   const { catalogClient, training, inference, dataDir, engine } = fixture;
   Deno.writeTextFileSync(join(dataDir, "weights"), "");
@@ -309,6 +309,9 @@ Deno.test("ImportModel makes a checkpoint that Infer, Evaluate and ExportModel t
   const exported = await training.exportModel({ which, format: ExportFormat.PYTORCH });
   assertEquals(new TextDecoder().decode(exported.data).slice(0, 8), "pytorch ");
   assertEquals(exported.checkpoint?.path, path);
+  const [{ event }] = await Array.fromAsync(training.train({ config: { ...config, initialCheckpoint: path } }));
+  const { run } = await training.getRun({ name: event?.run });
+  assertEquals(run?.config?.initialCheckpoint, path);
 });
 
 Deno.test("ImportModel and those that take its checkpoint refuse what is none", async () => {
@@ -330,6 +333,10 @@ Deno.test("ImportModel and those that take its checkpoint refuse what is none", 
   await refused(exported("weights"), Code.InvalidArgument, "an imported model's checkpoint");
   await refused(exported("models/none"), Code.NotFound, '"models/none"');
   await refused(exported("../weights"), Code.InvalidArgument, "inside the server's data folder");
+  const train = (initialCheckpoint: string) =>
+    Array.fromAsync(training.train({ config: { ...config, initialCheckpoint } }));
+  await refused(train("models/none"), Code.NotFound, '"models/none"');
+  await refused(train("/etc/passwd"), Code.InvalidArgument, 'Field "config.initial_checkpoint"');
 });
 
 Deno.test("DescribeModel names an unknown model", async () => {

@@ -701,7 +701,8 @@ export const CatalogService: GenService<{
     output: typeof ImportDatasetResponseSchema;
   },
   /**
-   * Makes a checkpoint of weights that were trained elsewhere, which Infer, Evaluate and ExportModel take.
+   * Makes a checkpoint of weights that were trained elsewhere, which Infer, Evaluate, ExportModel and
+   * TrainingConfig.initial_checkpoint take.
    *
    * @generated from rpc multistep.v1.CatalogService.ImportModel
    */
