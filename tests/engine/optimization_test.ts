@@ -1,6 +1,12 @@
 /** What an update depends on besides gradients and momentum: a paused run goes on with it, bit for bit. */
 import { assert, assertAlmostEquals, assertEquals, assertRejects } from "@std/assert";
-import { type Engine, EngineError, startEngine, type TrainingConfig, type TrainingEvent } from "../../src/engine/mod.ts";
+import {
+  type Engine,
+  EngineError,
+  startEngine,
+  type TrainingConfig,
+  type TrainingEvent,
+} from "../../src/engine/mod.ts";
 import { decodeCheckpoint, readSafetensors } from "../../src/models/mod.ts";
 import { smallConfig } from "../support/small_training.ts";
 
