@@ -90,9 +90,10 @@ export class RunLog {
     if (!this.closed) this.store.sync();
   }
 
+  /** @throws {StorageError} */
   delete(id: string): void {
-    this.unwritten.delete(id);
     this.store.delete(id);
+    this.unwritten.delete(id);
     this.feed.announce(id);
   }
 
