@@ -277,12 +277,12 @@ export interface Engine {
    * Checks a configuration without touching the GPU: model and data set exist, the batch fits in memory.
    * @throws {EngineError} `invalid` or `not-found`, with a message for the user.
    */
-  check(config: TrainingConfig): Promise<void>;
+  check(config: TrainingConfig, signal?: AbortSignal): Promise<void>;
   /**
    * The GPU memory that a run would need, whether or not there is so much.
    * @throws {EngineError} `invalid` for an unknown network; `exhausted` when one buffer is past the adapter's limit.
    */
-  memory(question: MemoryQuestion): Promise<TrainingMemory>;
+  memory(question: MemoryQuestion, signal?: AbortSignal): Promise<TrainingMemory>;
   /**
    * @param pause Once aborted, the job finishes the steps in flight, writes a checkpoint, tells `paused` and ends.
    * @throws {EngineError} `fault` when the GPU or its worker failed, which is then replaced: the job may be resumed;

@@ -89,12 +89,12 @@ class SupervisedEngine implements Engine {
     return { [Symbol.dispose]: () => this.#listeners.delete(listener) };
   }
 
-  async check(config: TrainingConfig): Promise<void> {
-    await this.#call("check", config);
+  async check(config: TrainingConfig, signal?: AbortSignal): Promise<void> {
+    await this.#call("check", config, signal);
   }
 
-  memory(question: MemoryQuestion): Promise<TrainingMemory> {
-    return this.#call("memory", question);
+  memory(question: MemoryQuestion, signal?: AbortSignal): Promise<TrainingMemory> {
+    return this.#call("memory", question, signal);
   }
 
   async *train(job: TrainingJob, signal: AbortSignal, pause?: AbortSignal): AsyncGenerator<TrainingEvent> {

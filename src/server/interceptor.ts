@@ -20,7 +20,10 @@ export function createInterceptor(log: Log): Interceptor {
       const status = toConnectError(request.signal.aborted ? request.signal.reason : error);
       end(statusName(status.code));
       if (isFault(status)) {
-        log.error("call failed", status.cause ?? status, { request_id: call?.requestId, method: call?.method ?? request.url });
+        log.error("call failed", status.cause ?? status, {
+          request_id: call?.requestId,
+          method: call?.method ?? request.url,
+        });
       }
       return status;
     };

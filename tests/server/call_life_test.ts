@@ -98,6 +98,25 @@ Deno.test("a deadline ends a call, and the engine is told", async () => {
   await until(() => aborted);
 });
 
+Deno.test("a Train that is cancelled while its network is planned makes no run, and holds up no other", async () => {
+  await using server = await startTestServer({ fake: { checkTime: 60_000 } });
+  using client = new GrpcClient(server.address);
+  const call = client.stream("TrainingService/Train", { config: quickConfig() });
+  call.on("error", () => {});
+  let checks = 0;
+  const check = server.engine.check.bind(server.engine);
+  server.engine.check = (config, signal) => {
+    checks++;
+    return check(config, signal);
+  };
+  await until(() => checks === 1);
+  call.cancel();
+  server.engine.options.checkTime = 0;
+  const [{ event }] = await client.collect<EventMessage>("TrainingService/Train", { config: quickConfig() });
+  const { runs } = await client.unary<{ runs: RunMessage[] }>("TrainingService/ListRuns");
+  assertEquals(runs.map(({ name }) => name), [event.run]);
+});
+
 Deno.test("a call that is cancelled stops its evaluation", async () => {
   await using server = await startTestServer();
   using client = new GrpcClient(server.address);

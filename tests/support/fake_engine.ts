@@ -31,6 +31,8 @@ export const input = { height: 4, width: 4, channels: 1 };
 export interface FakeEngineOptions {
   /** Milliseconds a training step takes; default 1. */
   stepTime?: number;
+  /** Milliseconds the check of a configuration takes; default 0. */
+  checkTime?: number;
   /** Milliseconds an inference takes; default 0. */
   readonly inferenceTime?: number;
   /** Evaluates and writes a checkpoint after every epoch, not only after the last. */
@@ -77,12 +79,12 @@ export class FakeEngine implements Engine {
     for (const listener of this.listeners) listener(available);
   }
 
-  check(config: TrainingConfig): Promise<void> {
+  async check(config: TrainingConfig, signal?: AbortSignal): Promise<void> {
+    if (this.options.checkTime) await sleep(this.options.checkTime, signal ?? new AbortController().signal);
     if (config.model.name === "lm-resnet-21") {
-      return Promise.reject(new EngineError("invalid", 'Cannot find model "lm-resnet-21": there are lm-resnet-20'));
+      throw new EngineError("invalid", 'Cannot find model "lm-resnet-21": there are lm-resnet-20');
     }
-    if (config.batchSize > 1000) return Promise.reject(new EngineError("exhausted", "The batch does not fit"));
-    return Promise.resolve();
+    if (config.batchSize > 1000) throw new EngineError("exhausted", "The batch does not fit");
   }
 
   /** A byte a parameter, four an image, two for the rest. */

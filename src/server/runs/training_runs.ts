@@ -43,6 +43,8 @@ export interface RunLimits {
 export interface StartOptions {
   readonly requestId?: string;
   readonly requestDigest: string;
+  /** Aborted before the run is there, none is made: its name was told to nobody. */
+  readonly signal?: AbortSignal;
 }
 
 export class TrainingRuns {
@@ -94,14 +96,16 @@ export class TrainingRuns {
    * @throws {EngineError} the engine cannot train this.
    * @throws {RequestError} already-exists: the id was used for another configuration; unavailable: closing;
    * resource-exhausted: too many wait, for the GPU or to be planned.
+   * @throws the signal's reason.
    */
-  async start(config: TrainingConfig, options: StartOptions): Promise<Run> {
-    const known = this.store.findByRequest(options.requestId, options.requestDigest);
+  async start(config: TrainingConfig, { signal, ...request }: StartOptions): Promise<Run> {
+    const known = this.store.findByRequest(request.requestId, request.requestDigest);
     if (known) return this.get(known.id);
     this.assertQueueTakes();
-    await this.planning.take(() => this.engine.check(config));
+    await this.planning.take(() => this.engine.check(config, signal), signal);
+    signal?.throwIfAborted();
     this.assertQueueTakes();
-    const { run, created } = this.store.create({ id: newId(), config, time: this.now(), ...options });
+    const { run, created } = this.store.create({ id: newId(), config, time: this.now(), ...request });
     if (created) {
       this.log.info("run created", { run: run.id, model: config.model.name, dataset: config.dataset });
       this.scheduler.enqueue(run);

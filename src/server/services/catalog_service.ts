@@ -54,7 +54,7 @@ export function createCatalogService(parts: CatalogServiceParts): ServiceImpl<ty
       // Image files are decoded on the host, batch by batch.
       const dataPath = dataset?.kind === "streamed" ? "host" as const : undefined;
       const size = { height, width, channels, classes, batchSize, precision, images: dataset?.images, dataPath };
-      const memory = await planning.take(() => engine.memory({ model, ...size }), signal);
+      const memory = await planning.take(() => engine.memory({ model, ...size }, signal), signal);
       return { model: description, trainingMemory: toTrainingMemory(memory) };
     },
 

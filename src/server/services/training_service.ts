@@ -34,8 +34,7 @@ export function createTrainingService(parts: TrainingServiceParts): ServiceImpl<
       const filled = { ...fillAugmentation(checked, dataset), ...checkStreaming(message, dataset) };
       const config = await locateInitialCheckpoint(filled, dataDir);
       const requestDigest = await digestOf(TrainingConfigSchema, message);
-      signal.throwIfAborted();
-      const run = await runs.start(config, { requestId, requestDigest });
+      const run = await runs.start(config, { requestId, requestDigest, signal });
       yield* tell(runs.follow(run.id, run.earliestSequence - 1, signal), values.get(callKey)?.relay);
     },
 
@@ -61,11 +60,11 @@ export function createTrainingService(parts: TrainingServiceParts): ServiceImpl<
       return { run: toRun(runs.resume(checkRunName("name", name))) };
     },
 
-    async restartRun(request) {
+    async restartRun(request, { signal }) {
       const id = checkRunName("name", request.name);
       const requestId = checkRequestId(request.requestId);
       const requestDigest = await digestOf(RestartRunRequestSchema, request);
-      return { run: toRun(await runs.restart(id, { requestId, requestDigest })) };
+      return { run: toRun(await runs.restart(id, { requestId, requestDigest, signal })) };
     },
 
     async deleteRun({ name }) {
