@@ -144,7 +144,7 @@ async function assemble(options: ServerOptions, prepared: Prepared): Promise<Run
     onEnd: (call) => metrics.callEnded(call),
   });
   const watched = prepared.metricsAddress &&
-    acquired.use(startMetricsServer(prepared.metricsAddress, { metrics, isServing: () => health.isServing }));
+    acquired.use(startMetricsServer(prepared.metricsAddress, { metrics, log, isServing: () => health.isServing }));
   acquired.defer(() => built.close(shutdownTimeout * shares.calls));
   acquired.defer(() => shutdown.abort(new ConnectError("The server is shutting down", Code.Unavailable)));
   acquired.defer(() => exports.close());

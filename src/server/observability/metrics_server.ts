@@ -1,6 +1,7 @@
 /** Plain HTTP/1.1 for those who watch the server: `/metrics` for Prometheus, `/healthz` for probes. */
 import { ServerError } from "../errors.ts";
 import { type Address, formatAddress } from "../listen.ts";
+import type { Log } from "../log.ts";
 
 export interface MetricsPage {
   readonly contentType: string;
@@ -9,6 +10,7 @@ export interface MetricsPage {
 
 export interface MetricsServerParts {
   readonly metrics: MetricsPage;
+  readonly log: Log;
   isServing(): boolean;
 }
 
@@ -23,7 +25,17 @@ export function startMetricsServer({ host, port }: Address, parts: MetricsServer
   let server: Deno.HttpServer<Deno.NetAddr>;
   try {
     server = Deno.serve(
-      { hostname: host, port, signal: ended.signal, onListen() {} },
+      {
+        hostname: host,
+        port,
+        signal: ended.signal,
+        onListen() {},
+        // Deno's own would write the stack to stderr, among lines of JSON.
+        onError(error) {
+          parts.log.error("metrics could not be told", error);
+          return text(500, "An internal error; the server's log has it\n");
+        },
+      },
       (request) => answer(request, parts),
     );
   } catch (error) {
@@ -43,7 +55,10 @@ export function startMetricsServer({ host, port }: Address, parts: MetricsServer
 
 async function answer({ method, url }: Request, { metrics, isServing }: MetricsServerParts): Promise<Response> {
   if (method !== "GET" && method !== "HEAD") return text(405, "Only GET is answered\n");
-  switch (new URL(url).pathname) {
+  // Deno makes the URL of the header "host".
+  const address = URL.parse(url);
+  if (!address) return text(400, 'The header "host" must be HOST or HOST:PORT\n');
+  switch (address.pathname) {
     case "/healthz":
       return isServing() ? text(200, "SERVING\n") : text(503, "NOT_SERVING\n");
     case "/metrics":
