@@ -24,10 +24,11 @@ export class Inference {
    * @throws {RequestError} no such weights, or too many images wait. {ImageError} {EngineError}
    */
   async infer(source: Source, images: readonly ReceivedImage[], signal: AbortSignal): Promise<ImageResult[]> {
-    const checkpoint = await this.weights.find(source);
-    const input = networkInput(await this.describe(checkpoint, signal));
-    const inputs = await Promise.all(images.map((image, index) => toNamedInput(image, input, `images[${index}]`)));
-    return await this.batcher.infer(checkpoint, inputs, signal);
+    return await this.weights.use(source, async (checkpoint) => {
+      const input = networkInput(await this.describe(checkpoint, signal));
+      const inputs = await Promise.all(images.map((image, index) => toNamedInput(image, input, `images[${index}]`)));
+      return await this.batcher.infer(checkpoint, inputs, signal);
+    });
   }
 
   /**
@@ -35,10 +36,11 @@ export class Inference {
    * @throws as `infer()`
    */
   async inferOne(source: Source, image: ReceivedImage, signal: AbortSignal): Promise<ImageResult> {
-    const checkpoint = await this.weights.find(source);
-    const input = networkInput(await this.describe(checkpoint, signal));
-    const [result] = await this.batcher.infer(checkpoint, [await toInput(image, input)], signal);
-    return result;
+    return await this.weights.use(source, async (checkpoint) => {
+      const input = networkInput(await this.describe(checkpoint, signal));
+      const [result] = await this.batcher.infer(checkpoint, [await toInput(image, input)], signal);
+      return result;
+    });
   }
 
   private describe(checkpoint: string, signal: AbortSignal): Promise<CheckpointDescription> {

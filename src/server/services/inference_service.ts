@@ -26,7 +26,7 @@ export function createInferenceService(parts: InferenceServiceParts): ServiceImp
   return {
     async *evaluate(request, { signal }) {
       const { source, ...order } = checkEvaluate(request);
-      const events = engine.evaluate({ checkpoint: await weights.find(source), ...order }, signal);
+      const events = weights.stream(source, (checkpoint) => engine.evaluate({ checkpoint, ...order }, signal));
       const bounded = throttle(events, { interval, isDroppable: ({ kind }) => kind === "progress" });
       for await (const event of bounded) yield toEvaluateResponse(event);
     },
