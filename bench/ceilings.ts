@@ -2,6 +2,7 @@
  * What the adapter can do at most: multiply-adds in registers, loads of each kind, and bandwidth. Kernels are told beside
  * these, measured in the same run.
  */
+import { createPipeline } from "../src/gpu/device/mod.ts";
 import type { GpuDevice } from "../src/gpu/mod.ts";
 import { copyKernel, loadKernel, type LoadKind, loadKinds, multiplyAddKernel, type Probe } from "./ceiling_kernels.ts";
 import { type Measurement, median, randomFloats, summarise } from "./measure.ts";
@@ -102,7 +103,7 @@ async function timeProbe(probe: Probe, { device, timer, runs }: CeilingsOptions)
 }
 
 async function encoderOf(device: GpuDevice, probe: Probe, buffers: readonly GPUBuffer[]) {
-  const pipeline = await device.pipeline({ ...probe, bindings: [] });
+  const pipeline = await createPipeline(device.handle, { ...probe, bindings: [] });
   const group = device.handle.createBindGroup({
     layout: pipeline.getBindGroupLayout(0),
     entries: buffers.map((buffer, binding) => ({ binding, resource: { buffer } })),

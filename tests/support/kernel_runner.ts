@@ -41,7 +41,7 @@ export class KernelRunner implements ScratchAllocator {
   async run(kernels: readonly Kernel[]): Promise<void> {
     const { handle } = this.#device;
     for (const kernel of kernels) {
-      const pipeline = await this.#device.pipeline(kernel);
+      const { pipeline, release } = await this.#device.pipelines.lease(kernel);
       const group = handle.createBindGroup({
         layout: pipeline.getBindGroupLayout(0),
         entries: kernel.bindings.map(({ buffer, offset = 0, size = buffer.bytes - offset }, binding) => ({
@@ -56,6 +56,7 @@ export class KernelRunner implements ScratchAllocator {
       pass.dispatchWorkgroups(...kernel.workgroups);
       pass.end();
       handle.queue.submit([encoder.finish()]);
+      release();
     }
   }
 

@@ -1,6 +1,7 @@
 import { GpuError, MemoryLimitError } from "../errors.ts";
-import type { Kernel, Target } from "../graph/kernel.ts";
+import type { Target } from "../graph/kernel.ts";
 import { type AdapterDescription, openAdapter } from "./adapter.ts";
+import { createPipeline, PipelineCache } from "./pipelines.ts";
 import { availableMemory } from "./system_memory.ts";
 
 const SOFTWARE_MEMORY_SHARE = 0.5;
@@ -8,15 +9,16 @@ const SOFTWARE_MEMORY_SHARE = 0.5;
 /** An open GPU: its pipelines, its limits as the planner sees them, and the first thing that went wrong on it. */
 export class GpuDevice {
   readonly target: Target;
+  readonly pipelines: PipelineCache;
   /** Bytes that all plans together may take; undefined where the adapter's memory is unknown. */
   readonly memoryBudget: number | undefined;
   #claimedBytes = 0;
-  readonly #pipelines = new Map<string, GPUComputePipeline>();
   #failure: GpuError | undefined;
   #destroyed = false;
 
   private constructor(readonly handle: GPUDevice, readonly adapter: AdapterDescription) {
     const { limits, software } = adapter;
+    this.pipelines = new PipelineCache((kernel) => createPipeline(handle, kernel));
     this.target = {
       software,
       subgroupSize: adapter.subgroupSize,
@@ -49,27 +51,6 @@ export class GpuDevice {
   /** @throws {GpuError} its `failure`. */
   check(): void {
     if (this.#failure) throw this.#failure;
-  }
-
-  /**
-   * The pipeline of a kernel; kernels of equal text and constants share one.
-   * @throws {GpuError} `shader` with the compiler's messages, or `validation`.
-   */
-  async pipeline(kernel: Kernel): Promise<GPUComputePipeline> {
-    const key = pipelineKey(kernel);
-    const known = this.#pipelines.get(key);
-    if (known) return known;
-    this.handle.pushErrorScope("validation");
-    const module = this.handle.createShaderModule({ label: kernel.label, code: kernel.code });
-    const pipeline = this.handle.createComputePipeline({
-      label: kernel.label,
-      layout: "auto",
-      compute: { module, entryPoint: "main", constants: kernel.constants },
-    });
-    const error = await this.handle.popErrorScope();
-    if (error) throw await shaderError(kernel, module, error);
-    this.#pipelines.set(key, pipeline);
-    return pipeline;
   }
 
   createBuffer(label: string, size: number, usage: GPUBufferUsageFlags): GPUBuffer {
@@ -109,18 +90,13 @@ export class GpuDevice {
 
   destroy(): void {
     this.#destroyed = true;
-    this.#pipelines.clear();
+    this.pipelines.clear();
     this.handle.destroy();
   }
 
   #fail(error: GpuError): void {
     this.#failure ??= error;
   }
-}
-
-/** What makes two kernels the same pipeline. */
-export function pipelineKey(kernel: Kernel): string {
-  return kernel.constants ? `${JSON.stringify(kernel.constants)}\n${kernel.code}` : kernel.code;
 }
 
 function uncaptured(error: GPUError): GpuError {
@@ -132,14 +108,4 @@ function uncaptured(error: GPUError): GpuError {
 
 function outOfMemory({ message }: GPUError): string {
   return `The GPU is out of memory: ${message}`;
-}
-
-async function shaderError(kernel: Kernel, module: GPUShaderModule, error: GPUError): Promise<GpuError> {
-  const { messages } = await module.getCompilationInfo();
-  const lines = kernel.code.split("\n");
-  const details = messages
-    .filter(({ type }) => type === "error")
-    .map(({ message, lineNum }) => `line ${lineNum}: ${message}\n  ${lines[lineNum - 1]?.trim() ?? ""}`);
-  const text = details.length > 0 ? details.join("\n") : error.message;
-  return new GpuError("shader", `Cannot build the kernel "${kernel.label}": ${text}`);
 }

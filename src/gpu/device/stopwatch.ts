@@ -1,5 +1,6 @@
 /** How long the GPU works: by its own time stamps where they can be trusted, else by the wall clock. */
 import type { GpuDevice } from "./gpu_device.ts";
+import { createPipeline } from "./pipelines.ts";
 import { ReadBackRing } from "./read_back.ts";
 
 /** Deno lets the promise of `onSubmittedWorkDone` sleep this long after the device is done. */
@@ -127,7 +128,7 @@ async function tickLength(device: GpuDevice, stamps: TimeStamps): Promise<number
   const buffer = device.createBuffer("time stamps proof", 64 * 1024, GPUBufferUsage.STORAGE);
   try {
     const kernel = { label: "time stamps proof", code: busyLoop, bindings: [], workgroups: [256, 1, 1] as const };
-    const pipeline = await device.pipeline(kernel);
+    const pipeline = await createPipeline(device.handle, kernel);
     const entries = [{ binding: 0, resource: { buffer } }];
     const group = device.handle.createBindGroup({ layout: pipeline.getBindGroupLayout(0), entries });
     const work = (dispatches: number): Work => (encoder) => {

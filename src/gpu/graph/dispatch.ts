@@ -8,6 +8,8 @@ export interface Dispatch {
   readonly pipeline: GPUComputePipeline;
   readonly group: GPUBindGroup;
   readonly workgroups: readonly [number, number, number];
+  /** Lets go of the pipeline. */
+  readonly release: () => void;
 }
 
 /**
@@ -19,7 +21,7 @@ export async function createDispatch(
   kernel: Kernel,
   bufferOf: (handle: BufferHandle) => GPUBuffer,
 ): Promise<Dispatch> {
-  const pipeline = await device.pipeline(kernel);
+  const { pipeline, release } = await device.pipelines.lease(kernel);
   const { handle } = device;
   handle.pushErrorScope("validation");
   const group = handle.createBindGroup({
@@ -30,8 +32,11 @@ export async function createDispatch(
     }),
   });
   const error = await handle.popErrorScope();
-  if (error) throw new GpuError("validation", `Cannot bind the buffers of "${kernel.label}": ${error.message}`);
-  return { kernel, pipeline, group, workgroups: kernel.workgroups };
+  if (error) {
+    release();
+    throw new GpuError("validation", `Cannot bind the buffers of "${kernel.label}": ${error.message}`);
+  }
+  return { kernel, pipeline, group, workgroups: kernel.workgroups, release };
 }
 
 export function recordDispatches(pass: GPUComputePassEncoder, dispatches: readonly Dispatch[]): void {

@@ -160,6 +160,7 @@ export class Execution {
   destroy(): void {
     for (const buffer of this.#slots) buffer.destroy();
     for (const buffer of this.#inputs.values()) buffer.destroy();
+    for (const { release } of [...this.#dispatches, ...this.#parameterDispatches]) release();
     this.#claim[Symbol.dispose]();
   }
 

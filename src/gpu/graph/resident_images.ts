@@ -101,8 +101,9 @@ export class ResidentImages {
    */
   async gather(execution: Execution, inputs: BatchInputs, batch: number): Promise<BatchGather> {
     const range = this.#device.createBuffer("rows of the batch", RANGE_BYTES, GPUBufferUsage.UNIFORM | USAGE);
+    const dispatches: Dispatch[] = [];
+    const gather = new BatchGather(this.#device, range, dispatches);
     try {
-      const dispatches: Dispatch[] = [];
       for (const part of this.#parts) {
         const buffers = new Map<number, GPUBuffer>();
         const bind = (buffer: GPUBuffer): BufferHandle => {
@@ -120,9 +121,9 @@ export class ResidentImages {
         ]);
         dispatches.push(await createDispatch(this.#device, kernel, ({ id }) => buffers.get(id) as GPUBuffer));
       }
-      return new BatchGather(this.#device, range, dispatches);
+      return gather;
     } catch (error) {
-      range.destroy();
+      gather.destroy();
       throw error;
     }
   }
@@ -186,6 +187,7 @@ export class BatchGather {
 
   destroy(): void {
     this.#range.destroy();
+    for (const { release } of this.#dispatches) release();
   }
 }
 

@@ -47,11 +47,14 @@ export class TrialStage {
     const memory = new TrialMemory(device.target.maxStorageBindingBytes);
     const kernels = candidate.lower(memory);
     const own = new Map<BufferHandle, GPUBuffer>();
-    const destroy = () => own.forEach((buffer) => buffer.destroy());
+    const all: Dispatch[] = [];
+    const destroy = () => {
+      for (const { release } of all) release();
+      own.forEach((buffer) => buffer.destroy());
+    };
     try {
       await this.#createBuffers(kernels, { memory, own });
       const bufferOf = (handle: BufferHandle) => bufferIn(memory.own.has(handle) ? own : this.#shared, handle);
-      const all: Dispatch[] = [];
       const counted: Dispatch[] = [];
       for (const kernel of kernels) {
         const dispatch = await createDispatch(device, kernel, bufferOf);

@@ -159,7 +159,7 @@ Deno.test("tune() drops a candidate that writes something else and one that does
             lower: (own) => first.lower(own).map((kernel) => ({ ...kernel, code: alter(kernel.code) })),
           });
           // A loop that ends early; a name that is not there.
-          const wrong = altered("wrong", (code) => code.replace(/step < \d+u/, "step < 1u"));
+          const wrong = altered("wrong", (code) => code.replace(/\b(step|row) < \d+u/, "$1 < 1u"));
           return memory.choose(key, [first, wrong, altered("broken", (code) => `${code}\nfn f() { absent(); }`)]);
         },
       });
