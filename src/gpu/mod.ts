@@ -26,6 +26,7 @@ export {
 } from "./graph/resident_images.ts";
 export { elementCount, formatShape, type Shape, type Tensor } from "./graph/tensor.ts";
 export { type NamedValues, Variables } from "./graph/variables.ts";
+export { addNoise } from "./ops/add_noise.ts";
 export { batchNorm } from "./ops/batch_norm.ts";
 export { conv2d } from "./ops/conv2d.ts";
 export { decodeImages } from "./ops/decode_images.ts";

@@ -1,5 +1,6 @@
 /** The kernels' texts: WGSL modules with `override` constants, and generators for what has to be unrolled. */
 import addGradient from "./add_gradient.wgsl" with { type: "text" };
+import addNoise from "./add_noise.wgsl" with { type: "text" };
 import batchNormBackwardFinalize from "./batch_norm_backward_finalize.wgsl" with { type: "text" };
 import batchNormBackwardReduce from "./batch_norm_backward_reduce.wgsl" with { type: "text" };
 import batchNormFinalize from "./batch_norm_finalize.wgsl" with { type: "text" };
@@ -37,6 +38,7 @@ import sumPartials from "./sum_partials.wgsl" with { type: "text" };
 
 export const wgsl = {
   addGradient,
+  addNoise,
   batchNormBackwardFinalize,
   batchNormBackwardReduce,
   batchNormFinalize,

@@ -9,11 +9,13 @@ import {
   Graph,
   linearCombination,
   planGraph,
+  type Precision,
   type StepKey,
 } from "../../src/gpu/mod.ts";
 import { ShapeError } from "../../src/gpu/errors.ts";
 import { affine } from "../../src/gpu/graph/coefficient.ts";
-import { GraphSession, testDevice } from "../support/graph_runner.ts";
+import { assertClose } from "../support/golden.ts";
+import { GraphSession, testDevice, testPrecisions } from "../support/graph_runner.ts";
 
 const SHAPE = [2, 4, 4, 4];
 const LENGTH = 2 * 4 * 4 * 4;
@@ -36,8 +38,8 @@ function term(name: string) {
 }
 
 /** u + a f(u) + b g(u), with f gated by a and g, within f's gate, by b: so b is 0 where a is. */
-function nested(values: { a: readonly number[]; b: readonly number[] }) {
-  const graph = new Graph({ training: true });
+function nested(values: { a: readonly number[]; b: readonly number[] }, precision: Precision = "f32") {
+  const graph = new Graph({ training: true, precision });
   const u = graph.source("u", SHAPE, { needsGradient: true });
   const [a, b] = [listed(graph, "a", values.a), listed(graph, "b", values.b)];
   const inner = graph.gated(a, () => {
@@ -46,6 +48,21 @@ function nested(values: { a: readonly number[]; b: readonly number[] }) {
     return combine(graph, "inner", [[1, f], [1, g, b]]);
   });
   const y = combine(graph, "y", [[1, u], [1, inner, a]]);
+  const cotangent = graph.source("cotangent", SHAPE);
+  const dU = differentiate(graph, new Map([[y, cotangent]]), linearCombination).get(u);
+  assert(dU);
+  return { graph, u, y, cotangent, dU };
+}
+
+/** u + a f(u) + b f(2 u), one f. */
+function shared(values: { a: readonly number[]; b: readonly number[] }) {
+  const graph = new Graph({ training: true });
+  const u = graph.source("u", SHAPE, { needsGradient: true });
+  const [a, b] = [listed(graph, "a", values.a), listed(graph, "b", values.b)];
+  const f = term("f");
+  const first = graph.gated(a, () => f(graph, u));
+  const second = graph.gated(b, () => graph.reusing(() => f(graph, combine(graph, "2u", [[2, u]]))));
+  const y = combine(graph, "y", [[1, u], [1, first, a], [1, second, b]]);
   const cotangent = graph.source("cotangent", SHAPE);
   const dU = differentiate(graph, new Map([[y, cotangent]]), linearCombination).get(u);
   assert(dU);
@@ -66,8 +83,20 @@ async function open({ graph, u, y, cotangent, dU }: ReturnType<typeof nested>): 
   return session;
 }
 
-Deno.test("Graph.gated() leaves its operations out of a step, and of those around them", async () => {
-  const network = nested({ a: [1, 1, 0, 2], b: [1, 0, 0, 0.5] });
+/** As a graph of that precision stores images. */
+function stored(values: Float64Array, precision: Precision): number[] {
+  return [...(precision === "mixed" ? Float16Array.from(values) : Float32Array.from(values))];
+}
+
+for (const precision of await testPrecisions()) {
+  Deno.test(`Graph.gated() leaves its operations out of a step, and of those around them: ${precision}`, async () => {
+    await checkNested(precision);
+  });
+}
+
+async function checkNested(precision: Precision): Promise<void> {
+  const network = nested({ a: [1, 1, 0, 2], b: [1, 0, 0, 0.5] }, precision);
+  const tolerance = precision === "mixed" ? 0.1 : 1e-4;
   const session = await open(network);
   try {
     const at = async (step: number) => {
@@ -88,13 +117,35 @@ Deno.test("Graph.gated() leaves its operations out of a step, and of those aroun
     const [whole, outer, neither, scaled] = [await at(0), await at(1), await at(2), await at(3)];
     assertEquals([whole.moved, outer.moved, neither.moved, scaled.moved], ["f,g", "f", "", "f,g"]);
     assertEquals([whole.learning, outer.learning, neither.learning, scaled.learning], ["f,g", "f", "", "f,g"]);
-    assertEquals([...neither.y], [...Float32Array.from(INPUT)]);
-    assertEquals([...neither.dU], [...Float32Array.from(INPUT, (value) => value * value - 0.3)]);
+    assertEquals([...neither.y], stored(INPUT, precision));
+    assertEquals([...neither.dU], stored(INPUT.map((value) => value * value - 0.3), precision));
     // y = u + a (f + b g): what the factors 2 and 1/2 should give, from the steps with factors of 1.
     scaled.y.forEach((value, i) => {
       const [f, g] = [outer.y[i] - INPUT[i], whole.y[i] - outer.y[i]];
-      assert(Math.abs(value - (INPUT[i] + 2 * (f + g / 2))) < 1e-4, `y[${i}] is ${value}`);
+      assert(Math.abs(value - (INPUT[i] + 2 * (f + g / 2))) < tolerance, `y[${i}] is ${value}`);
     });
+  } finally {
+    session.close();
+  }
+}
+
+Deno.test("a parameter that several gates use has the gradient of those that are open", async () => {
+  const session = await open(shared({ a: [1, 1, 0, 0], b: [1, 0, 1, 0] }));
+  try {
+    const gradients: Map<string, Float32Array>[] = [];
+    for (let step = 0; step < 4; step++) {
+      session.draw({ seed: 0, step });
+      session.step();
+      gradients.push(await session.variables.downloadGradients());
+    }
+    const [both, first, second, neither] = gradients;
+    for (const [name, values] of both) {
+      const parts = [first.get(name) ?? [], second.get(name) ?? []];
+      for (const part of parts) assert(Math.hypot(...part) > 0.1, `${name} has no gradient`);
+      const sum = Array.from(values, (_, i) => parts[0][i] + parts[1][i]);
+      assertClose(values, sum, { tolerance: 1e-5, what: `gradient of ${name}` });
+      assertEquals(neither.get(name), new Float32Array(values.length));
+    }
   } finally {
     session.close();
   }
