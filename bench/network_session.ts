@@ -36,13 +36,17 @@ export class NetworkSession {
     readonly data: LabelledImages,
   ) {}
 
-  /** Opens the device, compiles, and uploads initial values. */
+  /**
+   * Opens the device, compiles, and uploads initial values.
+   * @param given the session's own from now on; default: random images
+   */
   static async open(
     options: NetworkOptions & TuningOptions & { readonly signal: AbortSignal },
     purpose: "train" | "infer",
+    given?: BatchFeed,
   ): Promise<NetworkSession> {
     const device = await GpuDevice.open();
-    const made: { destroy(): void }[] = [device];
+    const made: { destroy(): void }[] = given ? [given, device] : [device];
     try {
       const program = record(options, purpose);
       const tuner = await openTuner(device, options);
@@ -59,10 +63,12 @@ export class NetworkSession {
       runner.writeDecayScales(decayScales(program.graph));
       const { batchSize } = options;
       const data = randomImages(options);
-      const feed: BatchFeed = purpose === "train"
-        ? await ResidentFeed.sequential(device, data, { batchSize })
-        : HostFeed.sequential(data, { batchSize });
-      made.unshift(feed);
+      const random = () =>
+        purpose === "train"
+          ? ResidentFeed.sequential(device, data, { batchSize })
+          : HostFeed.sequential(data, { batchSize });
+      const feed: BatchFeed = given ?? await random();
+      if (!given) made.unshift(feed);
       await feed.connect?.(runner);
       return new NetworkSession(device, plan, runner, variables, options, feed, data);
     } catch (error) {

@@ -28,6 +28,11 @@ export function localCommands(options: { readonly version: string; readonly data
         yield* benchRpc({ ...measured, serve: this.serve });
         return;
       }
+      if (kind === "data") {
+        const { benchData } = await import("../bench/data.ts");
+        yield* benchData(measured);
+        return;
+      }
       if (kind === "kernels") {
         const { benchKernels } = await import("../bench/kernels.ts");
         yield* benchKernels(measured);

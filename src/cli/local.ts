@@ -140,7 +140,7 @@ export interface DoctorCheck {
   readonly remedy?: string;
 }
 
-export const benchKinds = ["kernels", "train", "infer", "rpc"] as const;
+export const benchKinds = ["kernels", "train", "infer", "rpc", "data"] as const;
 export type BenchKind = typeof benchKinds[number];
 
 export interface BenchOptions {

@@ -13,6 +13,7 @@ const summaries: Readonly<Record<BenchKind, string>> = {
   train: "Measures training steps",
   infer: "Measures inference",
   rpc: "Measures calls to a server",
+  data: "Measures how fast images come, and how long training waits for them",
 };
 
 const measured = {
