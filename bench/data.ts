@@ -17,8 +17,9 @@ import { makePhotographs, PHOTOGRAPH, type PhotographSource, writePhotographs } 
 
 const TARGET = { height: 224, width: 224, channels: 3 } as const;
 const BATCH = 32;
-/** Images of one measurement. */
+/** Images of one measurement, and how many of them are in the data set. */
 const IMAGES = 512;
+const STREAMED = 64;
 const DEPTH = 4;
 const PROCESSORS = navigator.hardwareConcurrency;
 const VIEWS: Readonly<Record<string, View>> = {
@@ -30,15 +31,16 @@ export interface DataBenchOptions extends Omit<DataWaitOptions, "photographs"> {
   readonly matches: (name: string) => boolean;
 }
 
-const about = { benchmark: "data", unit: "images/s", adapter: `${PROCESSORS} processors` };
+const measured = { benchmark: "data", unit: "images/s", adapter: `${PROCESSORS} processors` };
 const size = `${PHOTOGRAPH.width}x${PHOTOGRAPH.height} to ${TARGET.width}`;
 
+/** Photographs are made anew in a temporary folder. */
 export async function* benchData(options: DataBenchOptions): AsyncGenerator<Measurement> {
   const dataDir = await Deno.makeTempDir({ prefix: "multistep-bench-" });
   try {
     const files = await makePhotographs();
     // Six batches of training, as of other benchmarks.
-    const sources = await writePhotographs(dataDir, files, Math.max(2 * BATCH, 6 * options.batchSize));
+    const sources = await writePhotographs(dataDir, files, Math.max(STREAMED, 6 * options.batchSize));
     const registry = new DatasetRegistry(dataDir);
     await registry.import("photographs", sources[0].path, { streamed: true });
     for (const source of sources) yield* benchImport(registry, source, options);
@@ -64,7 +66,7 @@ async function* benchImport(
     const { images } = await registry.import(`${reader.toLowerCase()}-${run}`, path, { streamed: true });
     samples.push((images.train + images.test) / (performance.now() - started) * 1000);
   }
-  yield summarise(samples, { ...about, case: name });
+  yield summarise(samples, { ...measured, case: name });
 }
 
 /** The library and the stream take turns, so that both meet the same machine. */
@@ -90,12 +92,12 @@ async function* benchStream(
     }
   }
   const base = samples.get(alone) ?? [];
-  yield summarise(base, { ...about, case: alone });
+  yield summarise(base, { ...measured, case: alone });
   for (const { name, inFlight } of streams) {
     const own = samples.get(name) ?? [];
     const share = median(own.map((value, run) => value / base[run]));
     const details = { share_of_decoder: share, in_flight: inFlight, batch_size: BATCH };
-    yield summarise(own, { ...about, case: name, details });
+    yield summarise(own, { ...measured, case: name, details });
   }
 }
 
@@ -122,7 +124,7 @@ async function streamOnce(
   preparer: BatchPreparer,
   { view, inFlight, signal }: { readonly view: View; readonly inFlight: number; readonly signal: AbortSignal },
 ): Promise<number> {
-  const order = Uint32Array.from({ length: IMAGES }, (_, i) => i % (2 * BATCH));
+  const order = Uint32Array.from({ length: IMAGES }, (_, i) => i % STREAMED);
   const started = performance.now();
   const stream = preparer.start({ order, batchSize: BATCH, size: TARGET, view, inFlight, depth: DEPTH });
   while (await stream.next(signal));

@@ -50,10 +50,12 @@ export async function writePhotographs(
     WebDataset: join(folder, "shards"),
     Parquet: join(folder, "tables"),
   };
-  for (const path of [sources.WebDataset, sources.Parquet]) await Deno.mkdir(path);
+  const classFolders = ["train/0", "train/1", "test/0", "test/1"].map((path) => join(sources.folder, path));
+  for (const path of [sources.WebDataset, sources.Parquet, ...classFolders]) {
+    await Deno.mkdir(path, { recursive: true });
+  }
   const paths = members.map(({ split, label, name }) => `${split}/${label}/${name}.jpg`);
   for (const [i, path] of paths.entries()) {
-    if (i < 2 || members[i].name < "000002") await Deno.mkdir(join(sources.folder, path, ".."), { recursive: true });
     await Deno.writeFile(join(sources.folder, path), members[i].file);
   }
   await Deno.writeFile(sources.zip, zip(...paths.map((name, i) => ({ name, content: members[i].file }))));

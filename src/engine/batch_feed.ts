@@ -17,6 +17,8 @@ export interface BatchRange {
 export interface BatchFeed<B extends Batch = Batch> {
   /** Makes a runner able to take the feed's batches, where that needs something; comes before its first. */
   connect?(runner: Runner): Promise<void>;
+  /** Says which batch will be asked for first, with time to prepare it. */
+  begin?(epoch: number, start: number): void;
   /**
    * In order. A step waits while the next one is awaited, so a feed that prepares batches ahead keeps a few ready.
    * @throws the signal's reason when aborted.

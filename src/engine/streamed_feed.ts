@@ -96,6 +96,10 @@ export class StreamedFeed implements BatchFeed<HostBatch> {
     });
   }
 
+  begin(epoch: number, start: number): void {
+    this.#streamAt(epoch, start);
+  }
+
   async *batches(epoch: number, { start, count }: BatchRange, signal: AbortSignal): AsyncGenerator<HostBatch> {
     const last = Math.min(this.#batchesPerEpoch, start + count);
     if (start >= last) return;

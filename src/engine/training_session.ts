@@ -109,6 +109,7 @@ export class TrainingSession {
     const runners = [full, tail, evaluation].filter((runner) => runner !== undefined);
     const pipelinesTotal = runners.reduce((sum, runner) => sum + runner.pipelines, 0);
     const position = { step: this.#step, epoch: this.#epoch };
+    this.#parts.feeds.train.begin?.(this.#epoch, this.#stepInEpoch);
     let before = 0;
     for (const runner of runners) {
       for await (const ready of runner.warmUp()) {
