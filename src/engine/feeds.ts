@@ -1,6 +1,6 @@
 /** Opens the feeds of a run: where its training and its test images come from. */
 import { CENTER_CROP, type DatasetDescription, RANDOM_RESIZED_CROP } from "../data/mod.ts";
-import { GpuError } from "../gpu/mod.ts";
+import { type GpuDevice, GpuError } from "../gpu/mod.ts";
 import { type BatchFeed, HostFeed } from "./batch_feed.ts";
 import { limitImages } from "./batches.ts";
 import type { EngineContext } from "./context.ts";
@@ -23,7 +23,7 @@ export async function openFeeds(
   config: TrainingConfig,
   { dataset, plans: { imageBytes, evaluationBatch } }: {
     readonly dataset: DatasetDescription;
-    readonly plans: TrainingPlans;
+    readonly plans: Pick<TrainingPlans, "imageBytes" | "evaluationBatch">;
   },
 ): Promise<RunFeeds> {
   if (dataset.kind === "streamed") return openStreams(dataDir, config, { dataset, evaluationBatch });
@@ -38,7 +38,7 @@ export async function openFeeds(
       return { train: opened[0], test: opened[1] };
     } catch (error) {
       for (const feed of opened) feed.destroy();
-      if (config.dataPath === "resident" || !isOutOfMemory(error)) throw error;
+      if (config.dataPath === "resident" || !isHopeLost(device, error)) throw error;
     }
   }
   return { train: HostFeed.shuffled(train, config), test: HostFeed.sequential(test, evaluation) };
@@ -68,7 +68,7 @@ function openStreams(
   };
 }
 
-/** A GPU whose memory is not known beforehand may have less than was hoped for. */
-function isOutOfMemory(error: unknown): boolean {
-  return error instanceof GpuError && error.failure === "out-of-memory";
+/** Whether a GPU whose memory nobody knew has less than was hoped for. */
+function isHopeLost({ memoryBudget }: GpuDevice, error: unknown): boolean {
+  return memoryBudget === undefined && error instanceof GpuError && error.failure === "out-of-memory";
 }

@@ -3,11 +3,12 @@
  * objects that can be cloned. Images are `u8`, row by row, channels last (NHWC).
  */
 import type { ModelSpec, StochasticTraining } from "../models/mod.ts";
+import type { AugmentationChoices } from "./augmentation.ts";
 import type { OptimizationChoices } from "./optimization.ts";
 import type { ImageSize, Preprocessing, RandomResizedCrop } from "../data/mod.ts";
 
 /** A training configuration with every default filled in; the field names are those of the checkpoint. */
-export interface TrainingConfig extends OptimizationChoices {
+export interface TrainingConfig extends OptimizationChoices, AugmentationChoices {
   /** Whose defaults it took; says nothing more than the fields do. */
   readonly recipe?: string;
   readonly model: ModelSpec;

@@ -7,6 +7,7 @@ import {
   GpuError,
   type Interlude,
   MemoryLimitError,
+  mixupShare,
   type Plan,
   planGraphPaced,
   type PlanOptions,
@@ -108,7 +109,9 @@ export class Runner {
     } else {
       this.#connected().write(batch);
     }
-    this.#execution.write(this.#program.step, encodeStep(step));
+    const { mixupAlpha } = this.#program;
+    const share = mixupAlpha === undefined ? 0 : mixupShare(mixupAlpha, step);
+    this.#execution.write(this.#program.step, encodeStep({ ...step, mixupShare: share }));
     this.#execution.draw(step);
   }
 

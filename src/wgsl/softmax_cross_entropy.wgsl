@@ -1,18 +1,24 @@
 // Softmax cross-entropy with label smoothing, its gradient, and what the metrics need.
-//   target = (1 - SMOOTHING) onehot(label) + SMOOTHING / CLASSES
+//   target = (1 - SMOOTHING) ((1 - share) onehot(label) + share onehot(partner)) + SMOOTHING / CLASSES
+//   share = step.mixup_share and partner the label of the row before, modulo BATCH, where MIXUP; else share = 0
 //   loss = -sum target log softmax(z);  dz = (softmax(z) - target) / counted rows
 //   results[n] = (loss, rank of the true class from 0, predicted class, 0)
-// The rank counts the classes with a higher logit, ties going to the lower class index.
+// The rank counts the classes with a higher logit, ties going to the lower class index; true is the label or the partner,
+// whichever has the larger share.
 // A label of 0xffffffff marks a row that does not count: loss 0, gradient 0, rank -1.
 // logits, d_logits: [N, CLASSES] in quads; one invocation takes one row.
 override BATCH: u32;
 override CLASSES: u32;
 override SMOOTHING: f32;
+override MIXUP: bool;
+
+struct Step { learning_rate: f32, seed: u32, epoch: u32, gradient_factor: f32, mixup_share: f32 }
 
 @group(0) @binding(0) var<storage, read> logits: array<vec4<f32>>;
 @group(0) @binding(1) var<storage, read> labels: array<u32>;
 @group(0) @binding(2) var<storage, read_write> d_logits: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read_write> results: array<vec4<f32>>;
+@group(0) @binding(4) var<uniform> step: Step;
 
 fn logit(row: u32, class_index: u32) -> f32 {
   return logits[row * ((CLASSES + 3u) / 4u) + class_index / 4u][class_index % 4u];
@@ -27,7 +33,15 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
   for (var i = 0u; i < BATCH; i++) { counted += select(0u, 1u, labels[i] < CLASSES); }
   let label = labels[row];
   let counts = label < CLASSES;
-  let own = logit(row, min(label, CLASSES - 1u));
+  var partner = label;
+  var share = 0.0;
+  if (MIXUP) {
+    partner = labels[(row + BATCH - 1u) % BATCH];
+    share = step.mixup_share;
+  }
+  let own = (1.0 - share) * logit(row, min(label, CLASSES - 1u)) + share * logit(row, min(partner, CLASSES - 1u));
+  let true_class = select(label, partner, share > 0.5);
+  let true_logit = logit(row, min(true_class, CLASSES - 1u));
   var highest = logit(row, 0u);
   var predicted = 0u;
   var rank = 0u;
@@ -35,7 +49,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
   for (var i = 0u; i < CLASSES; i++) {
     let z = logit(row, i);
     if (z > highest) { highest = z; predicted = i; }
-    if (z > own || (z == own && i < label)) { rank++; }
+    if (z > true_logit || (z == true_logit && i < true_class)) { rank++; }
     sum_logits += z;
   }
   var sum = 0.0;
@@ -47,7 +61,8 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     for (var lane = 0u; lane < 4u; lane++) {
       let i = q * 4u + lane;
       if (i < CLASSES && counts) {
-        let aim = spread + select(0.0, 1.0 - SMOOTHING, i == label);
+        let mixed = select(0.0, 1.0 - share, i == label) + select(0.0, share, i == partner);
+        let aim = spread + (1.0 - SMOOTHING) * mixed;
         gradient[lane] = (exp(logit(row, i) - log_sum) - aim) / f32(counted);
       }
     }

@@ -5,6 +5,7 @@ import {
   Activation,
   Block,
   DataPath,
+  ErasingFill,
   Precision,
   RunState,
   ScheduleKind,
@@ -56,7 +57,8 @@ Deno.test("train sends what its options say, and leaves out what they don't", as
       " --nesterov true --decay-batch-norm false --decay-biases false --clip-global-norm 5 --ema-decay 0.99" +
       " --schedule steps --warmup-epochs 0.5" +
       " --warmup-start-factor 0.1 --final-factor 0 --checkpoint-every-steps 0 --keep-checkpoints 5 --max-retries 1 --evaluate-every 0 --scheme linear-multistep --activation post --shortcut zero-pad --per-channel-coefficients" +
-      " --columns 3 --data-path resident --from models/a.safetensors";
+      " --columns 3 --data-path resident --from models/a.safetensors" +
+      " --mixup 0.2 --cutout 16 --random-erasing 0.25 --random-erasing-fill noise";
     assertEquals((await run(`${train} ${options}`)).code, 0);
     const { $typeName: _, $unknown: __, ...full } = server.lastConfig();
     assertEquals(JSON.parse(JSON.stringify(full, (_key, value) => typeof value === "bigint" ? `${value}n` : value)), {
@@ -98,7 +100,15 @@ Deno.test("train sends what its options say, and leaves out what they don't", as
         finalFactor: 0,
       },
       labelSmoothing: 0.1,
-      augmentation: { $typeName: "multistep.v1.AugmentationConfig", cropPadding: 4, horizontalFlip: true },
+      augmentation: {
+        $typeName: "multistep.v1.AugmentationConfig",
+        cropPadding: 4,
+        horizontalFlip: true,
+        mixupAlpha: 0.2,
+        cutoutSize: 16,
+        randomErasingProbability: 0.25,
+        randomErasingFill: ErasingFill.NOISE,
+      },
       precision: Precision.F32,
       recipe: "",
       evaluateEveryEpochs: 0,

@@ -3,6 +3,7 @@ import { assert, assertEquals, assertRejects } from "@std/assert";
 import { DatasetRegistry } from "../../src/data/mod.ts";
 import { ALL_BATCHES, HostFeed } from "../../src/engine/batch_feed.ts";
 import { readCheckpoint } from "../../src/engine/checkpoint_files.ts";
+import { openFeeds } from "../../src/engine/feeds.ts";
 import { planTraining } from "../../src/engine/fit.ts";
 import { memoryOf } from "../../src/engine/memory.ts";
 import { EngineError, type TrainingConfig, type TrainingEvent } from "../../src/engine/messages.ts";
@@ -15,6 +16,7 @@ import {
   decodeImages,
   globalAveragePool,
   GpuDevice,
+  GpuError,
   Graph,
   linear,
   ReadBackRing,
@@ -143,7 +145,7 @@ function words(bytes: Uint8Array): Uint32Array {
   return new Uint32Array(bytes.slice().buffer);
 }
 
-Deno.test("a step on resident images sends 24 bytes, in one submit", async () => {
+Deno.test("a step on resident images sends 40 bytes, in one submit", async () => {
   const device = await GpuDevice.open();
   const taker = program(8, { height: 4, width: 4, channels: 3 });
   const plan = await planProgram({ device }, taker);
@@ -166,7 +168,7 @@ Deno.test("a step on resident images sends 24 bytes, in one submit", async () =>
       submit(commands);
     };
     await runner.read(runner.submit(second, { learningRate: 0, seed: 0, epoch: 0, step: 0 }));
-    assertEquals({ bytes, submits }, { bytes: 24, submits: 1 });
+    assertEquals({ bytes, submits }, { bytes: 40, submits: 1 });
   } finally {
     feed.destroy();
     runner.destroy();
@@ -195,6 +197,29 @@ Deno.test("a training gives the same bits wherever its images lie", async () => 
     device.requireRoom("Everything", device.memoryBudget ?? 0);
   } finally {
     device.destroy();
+    await Deno.remove(dataDir, { recursive: true });
+  }
+});
+
+Deno.test("openFeeds() lets images travel where a GPU of unknown memory refuses them, unless they are to stay", async () => {
+  const dataDir = await Deno.makeTempDir({ prefix: "multistep-resident-" });
+  try {
+    const datasets = new DatasetRegistry(dataDir);
+    const dataset = await datasets.describe("mnist");
+    const target = { maxStorageBindingBytes: 2 ** 20 } as Target;
+    const open = (memoryBudget: number | undefined, dataPath: TrainingConfig["dataPath"]) => {
+      const allocate = () => Promise.reject(new GpuError("out-of-memory", "The GPU is out of memory"));
+      const device = { target, memoryBudget, allocate } as unknown as GpuDevice;
+      const context = { device, datasets, dataDir, releaseMemory: async () => {} };
+      return openFeeds(context, { ...smallConfig, dataPath }, {
+        dataset,
+        plans: { imageBytes: 1, evaluationBatch: 8 },
+      });
+    };
+    assert((await open(undefined, "auto")).train instanceof HostFeed);
+    await assertRejects(() => open(undefined, "resident"), GpuError, "out of memory");
+    await assertRejects(() => open(2 ** 30, "auto"), GpuError, "out of memory");
+  } finally {
     await Deno.remove(dataDir, { recursive: true });
   }
 });

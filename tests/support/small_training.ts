@@ -1,7 +1,7 @@
 /** A training run of the real engine that takes seconds on software Vulkan. */
 import type { TrainingConfig } from "../../src/engine/mod.ts";
 
-/** 3 epochs of 6 steps, the last of each smaller; crops and mirrors. */
+/** 3 epochs of 6 steps, the last of each smaller; every augmentation there is. */
 export const smallConfig: TrainingConfig = {
   model: { name: "lm-resnet-8" },
   dataset: "mnist",
@@ -19,6 +19,9 @@ export const smallConfig: TrainingConfig = {
   labelSmoothing: 0.1,
   cropPadding: 2,
   horizontalFlip: true,
+  mixupAlpha: 0.4,
+  cutoutSize: 6,
+  randomErasing: { probability: 0.5, fill: "noise" },
   precision: "f32",
   evaluateEveryEpochs: 1,
   checkpointEverySteps: 0,

@@ -1,6 +1,7 @@
 /** `train` starts a run and shows it. */
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { DataPathSchema, PrecisionSchema, type TrainingConfigSchema } from "../../gen/mod.ts";
+import { augmentationConfig, augmentationOptions } from "../augmentation_options.ts";
 import { type ClientSession, defineClientCommand } from "../command.ts";
 import { enumChoice } from "../enum_choice.ts";
 import { CommandError, UsageError } from "../errors.ts";
@@ -11,7 +12,7 @@ import { stochasticConfig, stochasticOptions } from "../stochastic_options.ts";
 import { flag, optional, type OptionValues } from "../options.ts";
 import { runSummaryJson, runSummaryLine } from "../run_view.ts";
 import { showRun } from "../show_run.ts";
-import { bigInteger, decimal, integer, text, trueOrFalse } from "../values.ts";
+import { bigInteger, decimal, integer, text } from "../values.ts";
 import { streamingAugmentation, streamingOptions } from "../streaming_options.ts";
 
 const options = {
@@ -29,8 +30,7 @@ const options = {
   "limit-train": optional(integer("N", { minimum: 1 }), "Train on the first N images only"),
   "limit-test": optional(integer("N", { minimum: 1 }), "Evaluate on the first N images only"),
   "label-smoothing": optional(decimal("X", { below: 1 }), "Of the loss (default: 0)"),
-  "crop-padding": optional(integer("N"), "Pixels of padding before the random crop (default: the data set's)"),
-  "horizontal-flip": optional(trueOrFalse(), "Mirror half of the images (default: the data set's)"),
+  ...augmentationOptions,
   ...streamingOptions,
   ...modelOptions,
   ...stochasticOptions,
@@ -83,11 +83,7 @@ function trainingConfig(values: OptionValues<typeof options>): MessageInitShape<
     optimizer: optimizerConfig(values),
     schedule: scheduleConfig(values),
     labelSmoothing: values["label-smoothing"],
-    augmentation: {
-      cropPadding: values["crop-padding"],
-      horizontalFlip: values["horizontal-flip"],
-      ...streamingAugmentation(values),
-    },
+    augmentation: { ...augmentationConfig(values), ...streamingAugmentation(values) },
     precision: values.precision,
     dataPath: values["data-path"],
     evaluateEveryEpochs: values["evaluate-every"],

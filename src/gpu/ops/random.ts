@@ -14,6 +14,10 @@ export const PURPOSE = {
   dropPath: 17,
   shakeShake: 18,
   noise: 19,
+  mixup: 24,
+  cutout: 25,
+  erasing: 26,
+  erasingNoise: 27,
   randomResizedCrop: 64,
 } as const;
 

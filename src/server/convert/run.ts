@@ -6,6 +6,7 @@ import * as proto from "../../gen/mod.ts";
 import type { Run, RunCheckpoint, RunEvent, RunEventBody, RunProgress } from "../runs/run.ts";
 import type { FeedItem } from "../runs/run_feed.ts";
 import type { RunState } from "../runs/state.ts";
+import { toAugmentationConfig } from "./augmentation.ts";
 import { toModelSpec } from "./model_spec.ts";
 import { toOptimizerConfig, toScheduleConfig } from "./optimization.ts";
 import { toStochasticConfig } from "./stochastic.ts";
@@ -98,7 +99,6 @@ export function toCheckpoint(checkpoint: RunCheckpoint): MessageInitShape<typeof
 export function toTrainingConfig(config: TrainingConfig): MessageInitShape<typeof proto.TrainingConfigSchema> {
   const { dataset, epochs, batchSize, limitTrain, limitTest, labelSmoothing, evaluateEveryEpochs } = config;
   const { checkpointEverySteps, checkpointsKept, maxRetries, initialCheckpoint } = config;
-  const { cropPadding, horizontalFlip } = config;
   return {
     recipe: config.recipe,
     model: toModelSpec(config.model),
@@ -111,7 +111,7 @@ export function toTrainingConfig(config: TrainingConfig): MessageInitShape<typeo
     optimizer: toOptimizerConfig(config),
     schedule: toScheduleConfig(config),
     labelSmoothing,
-    augmentation: { cropPadding, horizontalFlip, ...toStreaming(config) },
+    augmentation: { ...toAugmentationConfig(config), ...toStreaming(config) },
     precision: precisions[config.precision],
     evaluateEveryEpochs,
     checkpointEverySteps,

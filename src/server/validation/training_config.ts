@@ -3,16 +3,11 @@ import type { TrainingConfig } from "../../engine/mod.ts";
 import * as proto from "../../gen/mod.ts";
 import { InvalidFieldError } from "../errors.ts";
 import { resolveRecipe } from "../recipes/resolve.ts";
+import { type AugmentationDefaults, checkAugmentation } from "./augmentation.ts";
 import { checkEnum, checkFraction, checkInteger, checkName, checkPresent, checkText } from "./fields.ts";
 import { checkModelSpec } from "./model_spec.ts";
 import { checkOptimizer, checkSchedule } from "./optimization.ts";
 import { checkStochastic } from "./stochastic.ts";
-
-/** What a data set proposes for the augmentation of its images. */
-export interface AugmentationDefaults {
-  readonly cropPadding: number;
-  readonly horizontalFlip: boolean;
-}
 
 /** Everything but the augmentation, whose defaults are the data set's. */
 export type CheckedConfig =
@@ -96,10 +91,4 @@ function checkInitialCheckpoint(path: string | undefined): Pick<TrainingConfig, 
   return path === undefined
     ? {}
     : { initialCheckpoint: checkText("config.initial_checkpoint", path, { min: 1, max: 4096 }) };
-}
-
-function checkAugmentation(message: proto.AugmentationConfig | undefined): Partial<AugmentationDefaults> {
-  const { cropPadding, horizontalFlip } = message ?? {};
-  if (cropPadding !== undefined) checkInteger("config.augmentation.crop_padding", cropPadding, { min: 0, max: 64 });
-  return { cropPadding, horizontalFlip };
 }

@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file multistep/v1/training_config.proto.
  */
 export const file_multistep_v1_training_config: GenFile = /*@__PURE__*/
-  fileDesc("CiJtdWx0aXN0ZXAvdjEvdHJhaW5pbmdfY29uZmlnLnByb3RvEgxtdWx0aXN0ZXAudjEi+gYKDlRyYWluaW5nQ29uZmlnEiYKBW1vZGVsGAEgASgLMhcubXVsdGlzdGVwLnYxLk1vZGVsU3BlYxIPCgdkYXRhc2V0GAIgASgJEhMKBmVwb2NocxgDIAEoDUgAiAEBEhcKCmJhdGNoX3NpemUYBCABKA1IAYgBARIRCgRzZWVkGAUgASgESAKIAQESGAoLbGltaXRfdHJhaW4YBiABKA1IA4gBARIXCgpsaW1pdF90ZXN0GAcgASgNSASIAQESMAoJb3B0aW1pemVyGAggASgLMh0ubXVsdGlzdGVwLnYxLk9wdGltaXplckNvbmZpZxIuCghzY2hlZHVsZRgJIAEoCzIcLm11bHRpc3RlcC52MS5TY2hlZHVsZUNvbmZpZxIcCg9sYWJlbF9zbW9vdGhpbmcYCiABKAFIBYgBARI2CgxhdWdtZW50YXRpb24YCyABKAsyIC5tdWx0aXN0ZXAudjEuQXVnbWVudGF0aW9uQ29uZmlnEioKCXByZWNpc2lvbhgMIAEoDjIXLm11bHRpc3RlcC52MS5QcmVjaXNpb24SIgoVZXZhbHVhdGVfZXZlcnlfZXBvY2hzGA0gASgNSAaIAQESIwoWY2hlY2twb2ludF9ldmVyeV9zdGVwcxgOIAEoDUgHiAEBEh0KEGNoZWNrcG9pbnRzX2tlcHQYDyABKA1ICIgBARIYCgttYXhfcmV0cmllcxgQIAEoDUgJiAEBEjIKCnN0b2NoYXN0aWMYESABKAsyHi5tdWx0aXN0ZXAudjEuU3RvY2hhc3RpY0NvbmZpZxIfChJpbml0aWFsX2NoZWNrcG9pbnQYFCABKAlICogBARIpCglkYXRhX3BhdGgYEyABKA4yFi5tdWx0aXN0ZXAudjEuRGF0YVBhdGgSDgoGcmVjaXBlGBIgASgJQgkKB19lcG9jaHNCDQoLX2JhdGNoX3NpemVCBwoFX3NlZWRCDgoMX2xpbWl0X3RyYWluQg0KC19saW1pdF90ZXN0QhIKEF9sYWJlbF9zbW9vdGhpbmdCGAoWX2V2YWx1YXRlX2V2ZXJ5X2Vwb2Noc0IZChdfY2hlY2twb2ludF9ldmVyeV9zdGVwc0ITChFfY2hlY2twb2ludHNfa2VwdEIOCgxfbWF4X3JldHJpZXNCFQoTX2luaXRpYWxfY2hlY2twb2ludCK5AwoPT3B0aW1pemVyQ29uZmlnEhoKDWxlYXJuaW5nX3JhdGUYASABKAFIAIgBARIVCghtb21lbnR1bRgCIAEoAUgBiAEBEhkKDHdlaWdodF9kZWNheRgDIAEoAUgCiAEBEikKHGRlY2F5X211bHRpc3RlcF9jb2VmZmljaWVudHMYBCABKAhIA4gBARIVCghuZXN0ZXJvdhgFIAEoCEgEiAEBEh0KEGRlY2F5X2JhdGNoX25vcm0YBiABKAhIBYgBARIZCgxkZWNheV9iaWFzZXMYByABKAhIBogBARIdChBjbGlwX2dsb2JhbF9ub3JtGAggASgBSAeIAQESFgoJZW1hX2RlY2F5GAkgASgBSAiIAQFCEAoOX2xlYXJuaW5nX3JhdGVCCwoJX21vbWVudHVtQg8KDV93ZWlnaHRfZGVjYXlCHwodX2RlY2F5X211bHRpc3RlcF9jb2VmZmljaWVudHNCCwoJX25lc3Rlcm92QhMKEV9kZWNheV9iYXRjaF9ub3JtQg8KDV9kZWNheV9iaWFzZXNCEwoRX2NsaXBfZ2xvYmFsX25vcm1CDAoKX2VtYV9kZWNheSKCAgoOU2NoZWR1bGVDb25maWcSEgoKbWlsZXN0b25lcxgBIAMoDRITCgZmYWN0b3IYAiABKAFIAIgBARIoCgRraW5kGAMgASgOMhoubXVsdGlzdGVwLnYxLlNjaGVkdWxlS2luZBIaCg13YXJtdXBfZXBvY2hzGAQgASgBSAGIAQESIAoTd2FybXVwX3N0YXJ0X2ZhY3RvchgFIAEoAUgCiAEBEhkKDGZpbmFsX2ZhY3RvchgGIAEoAUgDiAEBQgkKB19mYWN0b3JCEAoOX3dhcm11cF9lcG9jaHNCFgoUX3dhcm11cF9zdGFydF9mYWN0b3JCDwoNX2ZpbmFsX2ZhY3RvciLtAgoSQXVnbWVudGF0aW9uQ29uZmlnEhkKDGNyb3BfcGFkZGluZxgBIAEoDUgAiAEBEhwKD2hvcml6b250YWxfZmxpcBgCIAEoCEgBiAEBEiAKE3JhbmRvbV9yZXNpemVkX2Nyb3AYCiABKAhIAogBARIWCgltaW5fc2NhbGUYCyABKAFIA4gBARIWCgltYXhfc2NhbGUYDCABKAFIBIgBARIWCgltaW5fcmF0aW8YDSABKAFIBYgBARIWCgltYXhfcmF0aW8YDiABKAFIBogBARInCgVpbWFnZRgPIAEoCzIYLm11bHRpc3RlcC52MS5JbWFnZVNoYXBlQg8KDV9jcm9wX3BhZGRpbmdCEgoQX2hvcml6b250YWxfZmxpcEIWChRfcmFuZG9tX3Jlc2l6ZWRfY3JvcEIMCgpfbWluX3NjYWxlQgwKCl9tYXhfc2NhbGVCDAoKX21pbl9yYXRpb0IMCgpfbWF4X3JhdGlvKpYBCgxTY2hlZHVsZUtpbmQSHQoZU0NIRURVTEVfS0lORF9VTlNQRUNJRklFRBAAEhcKE1NDSEVEVUxFX0tJTkRfU1RFUFMQARIYChRTQ0hFRFVMRV9LSU5EX0NPU0lORRACEhgKFFNDSEVEVUxFX0tJTkRfTElORUFSEAMSGgoWU0NIRURVTEVfS0lORF9DT05TVEFOVBAEKmUKCERhdGFQYXRoEhkKFURBVEFfUEFUSF9VTlNQRUNJRklFRBAAEhIKDkRBVEFfUEFUSF9BVVRPEAESFgoSREFUQV9QQVRIX1JFU0lERU5UEAISEgoOREFUQV9QQVRIX0hPU1QQAypOCglQcmVjaXNpb24SGQoVUFJFQ0lTSU9OX1VOU1BFQ0lGSUVEEAASEQoNUFJFQ0lTSU9OX0YzMhABEhMKD1BSRUNJU0lPTl9NSVhFRBACYgZwcm90bzM", [file_multistep_v1_model, file_multistep_v1_stochastic]);
+  fileDesc("CiJtdWx0aXN0ZXAvdjEvdHJhaW5pbmdfY29uZmlnLnByb3RvEgxtdWx0aXN0ZXAudjEi+gYKDlRyYWluaW5nQ29uZmlnEiYKBW1vZGVsGAEgASgLMhcubXVsdGlzdGVwLnYxLk1vZGVsU3BlYxIPCgdkYXRhc2V0GAIgASgJEhMKBmVwb2NocxgDIAEoDUgAiAEBEhcKCmJhdGNoX3NpemUYBCABKA1IAYgBARIRCgRzZWVkGAUgASgESAKIAQESGAoLbGltaXRfdHJhaW4YBiABKA1IA4gBARIXCgpsaW1pdF90ZXN0GAcgASgNSASIAQESMAoJb3B0aW1pemVyGAggASgLMh0ubXVsdGlzdGVwLnYxLk9wdGltaXplckNvbmZpZxIuCghzY2hlZHVsZRgJIAEoCzIcLm11bHRpc3RlcC52MS5TY2hlZHVsZUNvbmZpZxIcCg9sYWJlbF9zbW9vdGhpbmcYCiABKAFIBYgBARI2CgxhdWdtZW50YXRpb24YCyABKAsyIC5tdWx0aXN0ZXAudjEuQXVnbWVudGF0aW9uQ29uZmlnEioKCXByZWNpc2lvbhgMIAEoDjIXLm11bHRpc3RlcC52MS5QcmVjaXNpb24SIgoVZXZhbHVhdGVfZXZlcnlfZXBvY2hzGA0gASgNSAaIAQESIwoWY2hlY2twb2ludF9ldmVyeV9zdGVwcxgOIAEoDUgHiAEBEh0KEGNoZWNrcG9pbnRzX2tlcHQYDyABKA1ICIgBARIYCgttYXhfcmV0cmllcxgQIAEoDUgJiAEBEjIKCnN0b2NoYXN0aWMYESABKAsyHi5tdWx0aXN0ZXAudjEuU3RvY2hhc3RpY0NvbmZpZxIfChJpbml0aWFsX2NoZWNrcG9pbnQYFCABKAlICogBARIpCglkYXRhX3BhdGgYEyABKA4yFi5tdWx0aXN0ZXAudjEuRGF0YVBhdGgSDgoGcmVjaXBlGBIgASgJQgkKB19lcG9jaHNCDQoLX2JhdGNoX3NpemVCBwoFX3NlZWRCDgoMX2xpbWl0X3RyYWluQg0KC19saW1pdF90ZXN0QhIKEF9sYWJlbF9zbW9vdGhpbmdCGAoWX2V2YWx1YXRlX2V2ZXJ5X2Vwb2Noc0IZChdfY2hlY2twb2ludF9ldmVyeV9zdGVwc0ITChFfY2hlY2twb2ludHNfa2VwdEIOCgxfbWF4X3JldHJpZXNCFQoTX2luaXRpYWxfY2hlY2twb2ludCK5AwoPT3B0aW1pemVyQ29uZmlnEhoKDWxlYXJuaW5nX3JhdGUYASABKAFIAIgBARIVCghtb21lbnR1bRgCIAEoAUgBiAEBEhkKDHdlaWdodF9kZWNheRgDIAEoAUgCiAEBEikKHGRlY2F5X211bHRpc3RlcF9jb2VmZmljaWVudHMYBCABKAhIA4gBARIVCghuZXN0ZXJvdhgFIAEoCEgEiAEBEh0KEGRlY2F5X2JhdGNoX25vcm0YBiABKAhIBYgBARIZCgxkZWNheV9iaWFzZXMYByABKAhIBogBARIdChBjbGlwX2dsb2JhbF9ub3JtGAggASgBSAeIAQESFgoJZW1hX2RlY2F5GAkgASgBSAiIAQFCEAoOX2xlYXJuaW5nX3JhdGVCCwoJX21vbWVudHVtQg8KDV93ZWlnaHRfZGVjYXlCHwodX2RlY2F5X211bHRpc3RlcF9jb2VmZmljaWVudHNCCwoJX25lc3Rlcm92QhMKEV9kZWNheV9iYXRjaF9ub3JtQg8KDV9kZWNheV9iaWFzZXNCEwoRX2NsaXBfZ2xvYmFsX25vcm1CDAoKX2VtYV9kZWNheSKCAgoOU2NoZWR1bGVDb25maWcSEgoKbWlsZXN0b25lcxgBIAMoDRITCgZmYWN0b3IYAiABKAFIAIgBARIoCgRraW5kGAMgASgOMhoubXVsdGlzdGVwLnYxLlNjaGVkdWxlS2luZBIaCg13YXJtdXBfZXBvY2hzGAQgASgBSAGIAQESIAoTd2FybXVwX3N0YXJ0X2ZhY3RvchgFIAEoAUgCiAEBEhkKDGZpbmFsX2ZhY3RvchgGIAEoAUgDiAEBQgkKB19mYWN0b3JCEAoOX3dhcm11cF9lcG9jaHNCFgoUX3dhcm11cF9zdGFydF9mYWN0b3JCDwoNX2ZpbmFsX2ZhY3RvciLBBAoSQXVnbWVudGF0aW9uQ29uZmlnEhkKDGNyb3BfcGFkZGluZxgBIAEoDUgAiAEBEhwKD2hvcml6b250YWxfZmxpcBgCIAEoCEgBiAEBEhgKC21peHVwX2FscGhhGAMgASgBSAKIAQESGAoLY3V0b3V0X3NpemUYBCABKA1IA4gBARInChpyYW5kb21fZXJhc2luZ19wcm9iYWJpbGl0eRgFIAEoAUgEiAEBEjYKE3JhbmRvbV9lcmFzaW5nX2ZpbGwYBiABKA4yGS5tdWx0aXN0ZXAudjEuRXJhc2luZ0ZpbGwSIAoTcmFuZG9tX3Jlc2l6ZWRfY3JvcBgKIAEoCEgFiAEBEhYKCW1pbl9zY2FsZRgLIAEoAUgGiAEBEhYKCW1heF9zY2FsZRgMIAEoAUgHiAEBEhYKCW1pbl9yYXRpbxgNIAEoAUgIiAEBEhYKCW1heF9yYXRpbxgOIAEoAUgJiAEBEicKBWltYWdlGA8gASgLMhgubXVsdGlzdGVwLnYxLkltYWdlU2hhcGVCDwoNX2Nyb3BfcGFkZGluZ0ISChBfaG9yaXpvbnRhbF9mbGlwQg4KDF9taXh1cF9hbHBoYUIOCgxfY3V0b3V0X3NpemVCHQobX3JhbmRvbV9lcmFzaW5nX3Byb2JhYmlsaXR5QhYKFF9yYW5kb21fcmVzaXplZF9jcm9wQgwKCl9taW5fc2NhbGVCDAoKX21heF9zY2FsZUIMCgpfbWluX3JhdGlvQgwKCl9tYXhfcmF0aW8qlgEKDFNjaGVkdWxlS2luZBIdChlTQ0hFRFVMRV9LSU5EX1VOU1BFQ0lGSUVEEAASFwoTU0NIRURVTEVfS0lORF9TVEVQUxABEhgKFFNDSEVEVUxFX0tJTkRfQ09TSU5FEAISGAoUU0NIRURVTEVfS0lORF9MSU5FQVIQAxIaChZTQ0hFRFVMRV9LSU5EX0NPTlNUQU5UEAQqWgoLRXJhc2luZ0ZpbGwSHAoYRVJBU0lOR19GSUxMX1VOU1BFQ0lGSUVEEAASFQoRRVJBU0lOR19GSUxMX1pFUk8QARIWChJFUkFTSU5HX0ZJTExfTk9JU0UQAiplCghEYXRhUGF0aBIZChVEQVRBX1BBVEhfVU5TUEVDSUZJRUQQABISCg5EQVRBX1BBVEhfQVVUTxABEhYKEkRBVEFfUEFUSF9SRVNJREVOVBACEhIKDkRBVEFfUEFUSF9IT1NUEAMqTgoJUHJlY2lzaW9uEhkKFVBSRUNJU0lPTl9VTlNQRUNJRklFRBAAEhEKDVBSRUNJU0lPTl9GMzIQARITCg9QUkVDSVNJT05fTUlYRUQQAmIGcHJvdG8z", [file_multistep_v1_model, file_multistep_v1_stochastic]);
 
 /**
  * What to train, on what, and how. A field left out takes the default named beside it.
@@ -322,6 +322,38 @@ export type AugmentationConfig = Message<"multistep.v1.AugmentationConfig"> & {
   horizontalFlip?: boolean | undefined;
 
   /**
+   * Mixup (Zhang et al. 2018): each image is blended with another of its batch, and the loss alike, in shares drawn from
+   * Beta(alpha, alpha) for each step. From 0, the default and none, to 100; usual are 0.1 to 1. Accuracy in training is
+   * by the label of the larger share.
+   *
+   * @generated from field: optional double mixup_alpha = 3;
+   */
+  mixupAlpha?: number | undefined;
+
+  /**
+   * Cutout (DeVries and Taylor 2017): a square of this side around any pixel, cut off at the borders, is set to 0 after
+   * normalisation. At most 4096; default 0, none.
+   *
+   * @generated from field: optional uint32 cutout_size = 4;
+   */
+  cutoutSize?: number | undefined;
+
+  /**
+   * Random erasing (Zhong et al. 2020): with this probability a rectangle of 0.02 to 0.4 of the image's area and an aspect
+   * ratio of 0.3 to 3.3 is filled. From 0, the default, to 1.
+   *
+   * @generated from field: optional double random_erasing_probability = 5;
+   */
+  randomErasingProbability?: number | undefined;
+
+  /**
+   * Default ZERO.
+   *
+   * @generated from field: multistep.v1.ErasingFill random_erasing_fill = 6;
+   */
+  randomErasingFill: ErasingFill;
+
+  /**
    * The rest is of streamed data sets alone. Take a part of random size and place of each training image and scale it to
    * `image`; false: the centre, as evaluation does. Default true.
    *
@@ -411,6 +443,36 @@ export const ScheduleKindSchema: GenEnum<ScheduleKind> = /*@__PURE__*/
   enumDesc(file_multistep_v1_training_config, 0);
 
 /**
+ * @generated from enum multistep.v1.ErasingFill
+ */
+export enum ErasingFill {
+  /**
+   * @generated from enum value: ERASING_FILL_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * 0 after normalisation, which is the mean.
+   *
+   * @generated from enum value: ERASING_FILL_ZERO = 1;
+   */
+  ZERO = 1,
+
+  /**
+   * Random bytes, for each pixel and channel.
+   *
+   * @generated from enum value: ERASING_FILL_NOISE = 2;
+   */
+  NOISE = 2,
+}
+
+/**
+ * Describes the enum multistep.v1.ErasingFill.
+ */
+export const ErasingFillSchema: GenEnum<ErasingFill> = /*@__PURE__*/
+  enumDesc(file_multistep_v1_training_config, 1);
+
+/**
  * Where the images of a run lie while it trains.
  *
  * @generated from enum multistep.v1.DataPath
@@ -447,7 +509,7 @@ export enum DataPath {
  * Describes the enum multistep.v1.DataPath.
  */
 export const DataPathSchema: GenEnum<DataPath> = /*@__PURE__*/
-  enumDesc(file_multistep_v1_training_config, 1);
+  enumDesc(file_multistep_v1_training_config, 2);
 
 /**
  * @generated from enum multistep.v1.Precision
@@ -479,5 +541,5 @@ export enum Precision {
  * Describes the enum multistep.v1.Precision.
  */
 export const PrecisionSchema: GenEnum<Precision> = /*@__PURE__*/
-  enumDesc(file_multistep_v1_training_config, 2);
+  enumDesc(file_multistep_v1_training_config, 3);
 
