@@ -35,6 +35,7 @@ Deno.test("benchTrain() tells speed and JavaScript, and traces one step", async 
     assert(unit === "images/s" && median > 0 && details);
     assertEquals(details.submits_per_step, 1);
     assert(Number(details.javascript_ms) > 0);
+    assert(Number(details.data_wait_share) >= 0 && Number(details.data_wait_share) < 1);
     assert(Number(details.share_of_ceiling) > 0 && Number(details.share_of_ceiling) < 1);
 
     const file = JSON.parse(await Deno.readTextFile(trace));

@@ -58,11 +58,13 @@ async function plannedMemory(
   engine: Engine,
   catalog: Pick<Catalog, "describeDataset">,
 ): Promise<number> {
-  const { height, width, channels, classNames, images } = await catalog.describeDataset(dataset);
+  const { kind, height, width, channels, classNames, images } = await catalog.describeDataset(dataset);
   const used = {
     train: Math.min(images.train, limitTrain ?? Infinity),
     test: Math.min(images.test, limitTest ?? Infinity),
   };
-  const size = { height, width, channels, classes: classNames.length, batchSize, precision, images: used, dataPath };
-  return (await engine.memory({ model, ...size, emaDecay })).total;
+  const size = { height, width, channels, classes: classNames.length, batchSize, precision, images: used };
+  // A streamed data set's images never stay on the GPU.
+  const path = kind === "streamed" ? "host" as const : dataPath;
+  return (await engine.memory({ model, ...size, dataPath: path, emaDecay })).total;
 }
