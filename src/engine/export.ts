@@ -1,6 +1,7 @@
 /** Checkpoints made ready to be carried away: files named by their content, which no run deletes or writes again. */
 import { createHash } from "node:crypto";
 import {
+  type Checkpoint,
   decodeCheckpoint,
   encodeCheckpoint,
   networkVariables,
@@ -8,7 +9,8 @@ import {
   writeStateDict,
 } from "../models/mod.ts";
 import { readCheckpointBytes, stageFile, useCheckpoint } from "./checkpoint_files.ts";
-import type { ExportedModel, ExportJob } from "./messages.ts";
+import { EngineError, type ExportedModel, type ExportJob } from "./messages.ts";
+import { shapeOf } from "./trained_network.ts";
 
 const FOLDER = "exports";
 /** An export that nobody has asked for in this time is deleted at the next one. */
@@ -73,10 +75,19 @@ export class Exporter {
 /** The checkpoint as it is, without what only training needs, or as PyTorch has it. @throws {CheckpointError} */
 function exportedBytes({ format, optimizerState }: ExportJob, bytes: Uint8Array<ArrayBuffer>): Uint8Array {
   const checkpoint = decodeCheckpoint(bytes);
-  if (format === "pytorch") {
-    const { model, dataset, position } = checkpoint;
-    const variables = networkVariables(model, dataset, dataset.classNames.length);
-    return writeStateDict(withoutOptimizer(checkpoint), variables, { steps: position.step });
-  }
+  if (format === "pytorch") return stateDictOf(checkpoint);
   return optimizerState ? bytes : encodeCheckpoint(withoutOptimizer(checkpoint));
+}
+
+function stateDictOf(checkpoint: Checkpoint): Uint8Array {
+  const { model, images, classes, stochastic } = shapeOf(checkpoint);
+  if (stochastic?.depth?.scaling === "test") {
+    throw new EngineError(
+      "unsupported",
+      "Cannot export a state dict: evaluation multiplies the network's blocks by their probability of survival " +
+        "(drop_scaling TEST), which the weights do not tell",
+    );
+  }
+  const variables = networkVariables(model, images, classes);
+  return writeStateDict(withoutOptimizer(checkpoint), variables, { steps: checkpoint.position.step });
 }

@@ -1,4 +1,5 @@
 /** Checkpoints of networks that were trained elsewhere. */
+import type { DatasetRegistry } from "../data/mod.ts";
 import {
   type Checkpoint,
   CHECKPOINT_FORMAT,
@@ -12,8 +13,16 @@ import {
   withoutOptimizer,
 } from "../models/mod.ts";
 import { makeFolderDurably, readWeightsFile, stageFile } from "./checkpoint_files.ts";
-import { EngineError, type ImportedModel, type ImportedNetwork, type ModelImportJob } from "./messages.ts";
-import { preprocessingOf } from "./trained_network.ts";
+import type { EngineContext } from "./context.ts";
+import {
+  EngineError,
+  type ImportedImages,
+  type ImportedModel,
+  type ImportedNetwork,
+  type ModelImportJob,
+} from "./messages.ts";
+import { datasetOf } from "./resume.ts";
+import { descriptionOf } from "./trained_network.ts";
 
 const FOLDER = "models";
 /** Nothing was trained here yet: what a checkpoint of weights alone says of its position. */
@@ -21,16 +30,18 @@ const START = { seed: 0, epoch: 0, stepInEpoch: 0, step: 0 } as const;
 
 export class ModelImporter {
   readonly #dataDir: string;
+  readonly #datasets: DatasetRegistry;
   #last: Promise<unknown> = Promise.resolve();
 
-  constructor(dataDir: string) {
+  constructor({ dataDir, datasets }: Pick<EngineContext, "dataDir" | "datasets">) {
     this.#dataDir = dataDir;
+    this.#datasets = datasets;
   }
 
   /**
    * @throws {EngineError} `exists`, `not-found`, `invalid`, `storage`.
    * @throws {CheckpointError} The file is damaged, or its tensors are not those of the network.
-   * @throws {ModelError} There is no such network.
+   * @throws {ModelError} There is no such network. {UnknownDatasetError}
    */
   async import(job: ModelImportJob): Promise<ImportedModel> {
     // One after the other: two of one name must not both find it free, and each holds a whole file in memory.
@@ -44,24 +55,22 @@ export class ModelImporter {
     await this.#requireFree(name, path);
     const bytes = await readWeightsFile(source, { told: "the file", kind: "invalid" });
     requireNoPickle(bytes);
-    const checkpoint = network ? ofStateDict(bytes, network) : ofCheckpoint(bytes);
+    const checkpoint = network ? await this.#ofStateDict(bytes, network) : ofCheckpoint(bytes);
     const content = encodeCheckpoint(checkpoint);
     await makeFolderDurably(this.#dataDir, FOLDER);
     await using file = await stageFile(`${this.#dataDir}/${path}`, content);
     await file.publish();
-    const { model, dataset: { name: dataset, height, width, channels, classNames } } = checkpoint;
-    return {
-      checkpoint: { path, step: START.step, epoch: START.epoch, bytes: content.length },
-      description: {
-        model,
-        dataset,
-        height,
-        width,
-        channels,
-        classNames,
-        preprocessing: preprocessingOf(checkpoint),
-      },
-    };
+    const { step, epoch } = START;
+    return { checkpoint: { path, step, epoch, bytes: content.length }, description: descriptionOf(checkpoint) };
+  }
+
+  async #ofStateDict(bytes: Uint8Array, { model, trainedOn }: ImportedNetwork): Promise<Checkpoint> {
+    const { tensors } = readSafetensors(bytes);
+    const dataset = "dataset" in trainedOn
+      ? datasetOf(await this.#datasets.describe(trainedOn.dataset))
+      : unnamed(trainedOn, classesIn(tensors));
+    const weights = readStateDict(tensors, networkVariables(model, dataset, dataset.classNames.length));
+    return { model, dataset, position: START, configuration: null, ...weights, velocities: new Map() };
   }
 
   /** A checkpoint that has its name never changes: who uses it relies on that. */
@@ -76,20 +85,16 @@ export class ModelImporter {
   }
 }
 
-function ofStateDict(bytes: Uint8Array, { model, ...images }: ImportedNetwork): Checkpoint {
-  const { tensors } = readSafetensors(bytes);
-  const classNames = images.classNames ?? Array.from({ length: classesIn(tensors) ?? 1 }, (_, index) => `${index}`);
-  const dataset: CheckpointDataset = { ...images, classNames };
-  const weights = readStateDict(tensors, networkVariables(model, dataset, classNames.length));
-  return { model, dataset, position: START, configuration: null, ...weights, velocities: new Map() };
+/** Images of no data set. */
+function unnamed(images: ImportedImages, classes = 1): CheckpointDataset {
+  return { name: "", ...images, classNames: images.classNames ?? Array.from({ length: classes }, (_, i) => `${i}`) };
 }
 
 function ofCheckpoint(bytes: Uint8Array<ArrayBuffer>): Checkpoint {
   if (readSafetensors(bytes).metadata.format !== CHECKPOINT_FORMAT) {
     throw new EngineError("invalid", "Cannot import the file without a model: it is no checkpoint of Multistep");
   }
-  const checkpoint = withoutOptimizer(decodeCheckpoint(bytes));
-  return { ...checkpoint, position: START, best: undefined, configuration: null };
+  return { ...withoutOptimizer(decodeCheckpoint(bytes)), position: START, best: undefined };
 }
 
 /** How files of torch.save() begin: a zip archive, and the pickle that it wrote before version 1.6. */

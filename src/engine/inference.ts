@@ -5,7 +5,7 @@ import type { EngineContext } from "./context.ts";
 import { type CheckpointDescription, EngineError, type InferenceJob, type InferenceResult } from "./messages.ts";
 import { eventLoopTurn, paced } from "./pace.ts";
 import { inferenceProgram } from "./programs.ts";
-import { loadNetwork, preprocessingOf, shapeOf, type TrainedNetwork } from "./trained_network.ts";
+import { descriptionOf, loadNetwork, shapeOf, type TrainedNetwork } from "./trained_network.ts";
 
 /** Batch sizes that plans are made for, where they fit in memory. */
 const BUCKETS = [1, 4, 16, 64, 256];
@@ -31,10 +31,7 @@ export class InferenceService {
   }
 
   async describe(path: string): Promise<CheckpointDescription> {
-    const { checkpoint } = await this.#load(path);
-    const { name, height, width, channels, classNames } = checkpoint.dataset;
-    const preprocessing = preprocessingOf(checkpoint);
-    return { model: checkpoint.model, dataset: name, height, width, channels, classNames, preprocessing };
+    return descriptionOf((await this.#load(path)).checkpoint);
   }
 
   /**

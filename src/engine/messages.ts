@@ -2,7 +2,7 @@
  * What travels between the server and the worker that owns a GPU: plain
  * objects that can be cloned. Images are `u8`, row by row, channels last (NHWC).
  */
-import type { ModelSpec, StochasticTraining } from "../models/mod.ts";
+import type { CheckpointDataset, ModelSpec, StochasticTraining } from "../models/mod.ts";
 import type { AugmentationChoices } from "./augmentation.ts";
 import type { OptimizationChoices } from "./optimization.ts";
 import type { ImageSize, Preprocessing, RandomResizedCrop } from "../data/mod.ts";
@@ -226,20 +226,16 @@ export interface ExportJob {
   readonly format?: "checkpoint" | "pytorch";
 }
 
-/** What a network that was trained elsewhere takes and tells apart. */
+/** A network that was trained elsewhere, and its data set, or what is known of that. */
 export interface ImportedNetwork {
   readonly model: ModelSpec;
-  /** What it was trained on: a data set's name, or "". */
-  readonly name: string;
-  readonly height: number;
-  readonly width: number;
-  readonly channels: number;
-  /** A channel's, of values scaled to 0..1. */
-  readonly mean: readonly number[];
-  readonly standardDeviation: readonly number[];
-  /** Undefined: as many as the weights tell apart, named by their indices. */
-  readonly classNames?: readonly string[];
+  readonly trainedOn: { readonly dataset: string } | ImportedImages;
 }
+
+/** Images and classes of no data set here; without class names, as many as the weights tell apart. */
+export type ImportedImages =
+  & Omit<CheckpointDataset, "name" | "classNames">
+  & Partial<Pick<CheckpointDataset, "classNames">>;
 
 export interface ModelImportJob {
   /** The file, by its absolute path. */

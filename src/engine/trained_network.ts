@@ -2,7 +2,7 @@ import { type Preprocessing, STRETCH } from "../data/mod.ts";
 import { type Interlude, Variables } from "../gpu/mod.ts";
 import { type Checkpoint, type NamedTensor, trainedWeights } from "../models/mod.ts";
 import type { EngineContext } from "./context.ts";
-import { EngineError, type TrainingConfig } from "./messages.ts";
+import { type CheckpointDescription, EngineError, type TrainingConfig } from "./messages.ts";
 import type { NetworkShape, Program } from "./programs.ts";
 import { planProgram, Runner } from "./runner.ts";
 
@@ -28,6 +28,12 @@ export function shapeOf({ model, dataset, configuration }: Checkpoint): NetworkS
   // A seal vouches that the engine wrote it; weights that were trained elsewhere come without one.
   const { stochastic } = (configuration ?? {}) as Partial<TrainingConfig>;
   return { model, images: dataset, classes: dataset.classNames.length, stochastic };
+}
+
+export function descriptionOf(checkpoint: Checkpoint): CheckpointDescription {
+  const { model, dataset: { name, height, width, channels, classNames } } = checkpoint;
+  const preprocessing = preprocessingOf(checkpoint);
+  return { model, dataset: name, height, width, channels, classNames, preprocessing };
 }
 
 /**

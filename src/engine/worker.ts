@@ -162,7 +162,7 @@ class CallServer {
     const tuner = await openTuner(device, { dataDir, tune, warn: (warning) => void this.#post({ warning }) });
     const context: EngineContext = { device, tuner, datasets, dataDir, releaseMemory };
     const inference = new InferenceService(context);
-    const [exporter, importer] = [new Exporter(dataDir), new ModelImporter(dataDir)];
+    const [exporter, importer] = [new Exporter(dataDir), new ModelImporter(context)];
     this.#opened = { context, inference, exporter, importer, lock };
     return device.adapter;
   }

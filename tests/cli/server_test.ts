@@ -238,7 +238,8 @@ Deno.test("models import names a checkpoint that infer, eval, train and models e
     assertEquals(imported.path, path);
     assertEquals((imported.model as { input: unknown; classes: number }).classes, 4);
     const { source, network } = JSON.parse(await Deno.readTextFile(join(dataDir, path)));
-    assertEquals([source, network.mean, network.channels], [await Deno.realPath(weights), [0.5], 1]);
+    const { mean, channels, classNames } = network.trainedOn;
+    assertEquals([source, mean, channels, classNames.length], [await Deno.realPath(weights), [0.5], 1, 4]);
     const text = await run(`models import ${weights} --model lm-resnet-20 --dataset digits --name other`);
     assertMatch(text.stdout, /^Imported lm-resnet-20 of 432 parameters and 4 classes as models\/other\.safetensors \(/);
 

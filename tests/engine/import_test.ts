@@ -1,7 +1,7 @@
 /** Weights that PyTorch wrote, in the real engine: imported, used, exported again, and trained on. */
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { type Engine, EngineError, type ImportedNetwork, startEngine } from "../../src/engine/mod.ts";
-import { decodeCheckpoint, readSafetensors } from "../../src/models/mod.ts";
+import { decodeCheckpoint, encodeCheckpoint, readSafetensors } from "../../src/models/mod.ts";
 import { assertClose, loadGolden } from "../support/golden.ts";
 import { hasPyTorch, runPyTorch, skippedWithoutPyTorch } from "../support/pytorch.ts";
 import { smallConfig } from "../support/small_training.ts";
@@ -10,7 +10,7 @@ import { imagesOf, normalisation, type StateDict, stateDictPath, stateDicts } fr
 const never = new AbortController().signal;
 
 async function networkOf({ model }: StateDict): Promise<ImportedNetwork> {
-  return { model, name: "", height: 32, width: 32, channels: 3, ...await normalisation() };
+  return { model, trainedOn: { height: 32, width: 32, channels: 3, ...await normalisation() } };
 }
 
 async function importAll(engine: Engine): Promise<string[]> {
@@ -79,12 +79,22 @@ Deno.test(`startEngine() gives an engine that imports networks of PyTorch${skipp
       assertEquals(await read(checkpoint.path), await read(paths[0]));
     });
 
+    await t.step("blocks scaled in evaluation stay so when imported, and cannot be a state dict", async () => {
+      const stochastic = { depth: { survival: 0.5, rule: "one_based", scaling: "test" } };
+      const source = `${dataDir}/scaled.safetensors`;
+      await Deno.writeFile(source, encodeCheckpoint({ ...await read(paths[0]), configuration: { stochastic } }));
+      const { checkpoint } = await engine.importModel({ source, name: "scaled" }, never);
+      assertEquals((await read(checkpoint.path)).configuration, { stochastic });
+      const job = { checkpoint: checkpoint.path, optimizerState: false, format: "pytorch" } as const;
+      await requireError("unsupported", "drop_scaling TEST", () => engine.exportModel(job, never));
+    });
+
     await t.step("importModel() refuses what it cannot use, and leaves nothing behind", async () => {
       const [dict] = stateDicts;
       const [source, network] = [stateDictPath(dict.name).pathname, await networkOf(dict)];
       const [pickle, missing] = [`${dataDir}/weights.pth`, `${dataDir}/none`];
       await Deno.writeFile(pickle, Uint8Array.of(0x50, 0x4b, 3, 4, 0, 0, 0, 0, 0, 0));
-      const wide = { ...network, classNames: ["cat", "dog"] };
+      const wide = { ...network, trainedOn: { ...network.trainedOn, classNames: ["cat", "dog"] } };
       await requireError("exists", '"b"', () => engine.importModel({ source, name: "b", network }, never));
       await requireError(
         "not-found",
@@ -106,6 +116,13 @@ Deno.test(`startEngine() gives an engine that imports networks of PyTorch${skipp
         "of another shape are fc.weight ([10,64], not [2,64]), fc.bias ([10], not [2])",
         () => engine.importModel({ source, name: "c", network: wide }, never),
       );
+      // Its images have one channel.
+      const digits = { ...network, trainedOn: { dataset: "mnist" } };
+      await requireError(
+        "invalid",
+        "of another shape are conv1.weight ([16,3,3,3], not [16,1,3,3])",
+        () => engine.importModel({ source, name: "c", network: digits }, never),
+      );
       const model = { name: "lm-resnet-21" };
       await requireError(
         "invalid",
@@ -116,6 +133,7 @@ Deno.test(`startEngine() gives an engine that imports networks of PyTorch${skipp
         "b.safetensors",
         "lm-resnet-20.safetensors",
         "resnet.safetensors",
+        "scaled.safetensors",
       ]);
     });
 

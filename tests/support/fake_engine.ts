@@ -184,19 +184,11 @@ export class FakeEngine implements Engine {
     await Deno.writeTextFile(join(this.dataDir, path), content, { createNew: true }).catch((cause) => {
       throw new EngineError("exists", `Cannot import a model as "${name}": there is one`, { cause });
     });
-    const { model = { name: "lm-resnet-20" }, name: dataset = "digits", height, width, channels } = network ?? {};
-    return {
-      checkpoint: { path, step: 0, epoch: 0, bytes: content.length },
-      description: {
-        model,
-        dataset,
-        height: height ?? input.height,
-        width: width ?? input.width,
-        channels: channels ?? input.channels,
-        classNames: network?.classNames ?? classNames,
-        preprocessing: STRETCH,
-      },
-    };
+    const { model = { name: "lm-resnet-20" }, trainedOn = { dataset: "digits" } } = network ?? {};
+    const images = "dataset" in trainedOn ? input : trainedOn;
+    const { height, width, channels } = images;
+    const described = { dataset: "digits", height, width, channels, classNames, preprocessing: STRETCH };
+    return { checkpoint: { path, step: 0, epoch: 0, bytes: content.length }, description: { model, ...described } };
   }
 
   close(): Promise<void> {

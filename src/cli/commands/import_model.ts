@@ -5,7 +5,7 @@ import { defineClientCommand } from "../command.ts";
 import { CommandError, UsageError } from "../errors.ts";
 import { formatBytes, formatCount } from "../format.ts";
 import { modelOptions, modelSpec } from "../model_options.ts";
-import { optional } from "../options.ts";
+import { flag, optional } from "../options.ts";
 import { messageToJson } from "../proto_json.ts";
 import { serverPath } from "../server_path.ts";
 import { decimal, imageSize, listOf, text } from "../values.ts";
@@ -29,6 +29,9 @@ export const importCommand = defineClientCommand({
     ),
     std: optional(listOf(decimal("X")), "Without --dataset, what each channel was divided by (default: 1)"),
     classes: optional(listOf(text("NAME")), "Without --dataset, the classes' names (default: their indices)"),
+    "center-crop": flag(
+      "Without --dataset, scale images and cut out the centre, as for ImageNet, instead of stretching",
+    ),
     ...modelOptions,
   },
   positionals: { placeholder: "FILE", minimum: 1, maximum: 1 },
@@ -43,6 +46,7 @@ export const importCommand = defineClientCommand({
       mean,
       standardDeviation,
       classNames,
+      centerCrop: values["center-crop"],
     });
     if (checkpoint === undefined || model === undefined) throw new CommandError("The server's answer has no model");
     const { layers: _, ...description } = messageToJson(ModelDescriptionSchema, model);

@@ -1,5 +1,5 @@
 import type { ServiceImpl } from "@connectrpc/connect";
-import type { Engine, ImportedNetwork } from "../../engine/mod.ts";
+import type { Engine } from "../../engine/mod.ts";
 import type { CatalogService } from "../../gen/mod.ts";
 import { resolveImport } from "../allowed_paths.ts";
 import type { Catalog } from "../catalog.ts";
@@ -18,7 +18,7 @@ import { recipes } from "../recipes/table.ts";
 import type { TrainingRuns } from "../runs/training_runs.ts";
 import { throttle } from "../throttle.ts";
 import { checkDescribeModel, checkImportDataset } from "../validation/catalog.ts";
-import { checkImportModel, type TrainedOn } from "../validation/model_import.ts";
+import { checkImportModel } from "../validation/model_import.ts";
 import { version } from "../version.ts";
 
 export interface CatalogServiceParts {
@@ -79,11 +79,7 @@ export function createCatalogService(parts: CatalogServiceParts): ServiceImpl<ty
     async importModel(request, { signal }) {
       const { name, path, network } = checkImportModel(request);
       const source = await resolveImport(path, importFolders);
-      const { checkpoint, description } = await engine.importModel({
-        name,
-        source,
-        network: network && { model: network.model, ...await imagesOf(network.trainedOn, catalog) },
-      }, signal);
+      const { checkpoint, description } = await engine.importModel({ name, source, network }, signal);
       const { model, height, width, channels, classNames } = description;
       const described = catalog.describeModel(model, { height, width, channels: channels as 1 | 3 }, classNames.length);
       return { checkpoint: toCheckpoint({ ...checkpoint, best: false }), model: toModelDescription(described) };
@@ -100,17 +96,4 @@ export function createCatalogService(parts: CatalogServiceParts): ServiceImpl<ty
       };
     },
   };
-}
-
-async function imagesOf(
-  trainedOn: TrainedOn,
-  catalog: Pick<Catalog, "describeDataset">,
-): Promise<Omit<ImportedNetwork, "model">> {
-  if (trainedOn.kind === "images") {
-    const { size, mean, standardDeviation, classNames } = trainedOn;
-    return { name: "", ...size, mean, standardDeviation, classNames };
-  }
-  const dataset = await catalog.describeDataset(trainedOn.dataset);
-  const { name, height, width, channels, mean, standardDeviation, classNames } = dataset;
-  return { name, height, width, channels, mean, standardDeviation, classNames };
 }

@@ -1,7 +1,7 @@
 /** ImportModel's request. */
-import type { ImageSize } from "../../data/mod.ts";
+import { CENTER_CROP, type ImageSize } from "../../data/mod.ts";
+import type { ImportedNetwork } from "../../engine/mod.ts";
 import type { ImportModelRequest } from "../../gen/mod.ts";
-import type { ModelSpec } from "../../models/mod.ts";
 import { InvalidFieldError } from "../errors.ts";
 import { checkName, checkPositive, checkText } from "./fields.ts";
 import { checkImageSize, checkModelSpec } from "./model_spec.ts";
@@ -11,20 +11,8 @@ export interface ModelImportOrder {
   /** Not yet known to be one that the server may read. */
   readonly path: string;
   /** Undefined: the file is a checkpoint, which says itself what its network is. */
-  readonly network?: { readonly model: ModelSpec; readonly trainedOn: TrainedOn };
+  readonly network?: ImportedNetwork;
 }
-
-/** The images and classes of a network: those of a data set, or as the request has them. */
-export type TrainedOn =
-  | { readonly kind: "dataset"; readonly dataset: string }
-  | {
-    readonly kind: "images";
-    readonly size: ImageSize;
-    readonly mean: readonly number[];
-    readonly standardDeviation: readonly number[];
-    /** Undefined: as many as the weights tell apart. */
-    readonly classNames?: readonly string[];
-  };
 
 const defaultSize = { height: 32, width: 32, channels: 3 } as const;
 
@@ -42,24 +30,24 @@ export function checkImportModel(request: ImportModelRequest): ModelImportOrder 
 }
 
 /** In place of a data set. */
-const imageFields = ["input", "mean", "standardDeviation", "classNames"] as const;
+const imageFields = ["input", "mean", "standardDeviation", "classNames", "centerCrop"] as const;
 
-function checkTrainedOn(request: ImportModelRequest): TrainedOn {
+function checkTrainedOn(request: ImportModelRequest): ImportedNetwork["trainedOn"] {
   if (request.dataset !== "") {
     requireAbsent(request, imageFields, "left out beside a data set");
-    return { kind: "dataset", dataset: checkName("dataset", request.dataset) };
+    return { dataset: checkName("dataset", request.dataset) };
   }
   const size = request.input ? checkImageSize("input", request.input) : defaultSize;
-  const { mean, standardDeviation, classNames } = request;
+  const { mean, standardDeviation, classNames, centerCrop } = request;
+  const deviations = checkChannelValues("standard_deviation", standardDeviation, size, checkPositive);
   return {
-    kind: "images",
-    size,
+    ...size,
     mean: checkChannelValues("mean", mean, size) ?? Array(size.channels).fill(0),
-    standardDeviation: checkChannelValues("standard_deviation", standardDeviation, size, checkPositive) ??
-      Array(size.channels).fill(1),
-    classNames: classNames.length === 0
-      ? undefined
-      : classNames.map((name, i) => checkText(`class_names[${i}]`, name, { min: 1, max: 256 })),
+    standardDeviation: deviations ?? Array(size.channels).fill(1),
+    ...(classNames.length > 0 && {
+      classNames: classNames.map((name, i) => checkText(`class_names[${i}]`, name, { min: 1, max: 256 })),
+    }),
+    ...(centerCrop && { preprocessing: CENTER_CROP }),
   };
 }
 
@@ -70,8 +58,9 @@ function requireAbsent(
 ): void {
   for (const field of fields) {
     const value = request[field];
-    if (value === undefined || (typeof value !== "object" && value === "")) continue;
-    if (Array.isArray(value) && value.length === 0) continue;
+    if (value === undefined || value === "" || value === false || (Array.isArray(value) && value.length === 0)) {
+      continue;
+    }
     throw new InvalidFieldError(protoName(field), "a value", allowed);
   }
 }

@@ -172,24 +172,26 @@ Deno.test("checkImportModel() takes a data set or images and classes, for a mode
   const model = { name: "lm-resnet-20" };
   const trainedOn = (changes: Omit<MessageInitShape<typeof ImportModelRequestSchema>, "$typeName">) =>
     check({ model, ...changes })().network?.trainedOn;
-  assertEquals<unknown>(trainedOn({ dataset: "digits" }), { kind: "dataset", dataset: "digits" });
+  assertEquals<unknown>(trainedOn({ dataset: "digits" }), { dataset: "digits" });
   assertEquals<unknown>(trainedOn({}), {
-    kind: "images",
-    size: { height: 32, width: 32, channels: 3 },
+    height: 32,
+    width: 32,
+    channels: 3,
     mean: [0, 0, 0],
     standardDeviation: [1, 1, 1],
-    classNames: undefined,
   });
   const given = {
     input: { height: 4, width: 5, channels: 1 },
     mean: [-0.5],
     standardDeviation: [0.25],
     classNames: ["cat", "dog"],
+    centerCrop: true,
   };
-  const { input: size, ...rest } = given;
-  assertEquals<unknown>(trainedOn(given), { kind: "images", size, ...rest });
+  const { input, centerCrop: _, ...rest } = given;
+  const preprocessing = { method: "center_crop", ratio: 0.875 };
+  assertEquals<unknown>(trainedOn(given), { ...input, ...rest, preprocessing });
   for (const [field, value] of Object.entries({ dataset: "digits", ...given })) {
-    const name = field === "standardDeviation" ? "standard_deviation" : field === "classNames" ? "class_names" : field;
+    const name = field.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
     refuses(check({ [field]: value }), `Field "${name}" must be left out without a model`);
     if (field === "dataset") continue;
     refuses(check({ model, dataset: "digits", [field]: value }), `Field "${name}" must be left out beside a data set`);
