@@ -22,7 +22,7 @@ interface Loaded {
 /** Answers inference from checkpoints, keeping the networks last used on the GPU. */
 export class InferenceService {
   readonly #context: EngineContext;
-  /** By path; least recently used first. Checkpoint files never change once they have their name. */
+  /** By path and what tells one file of that name from the next; least recently used first. */
   readonly #loaded = new Map<string, Promise<Loaded>>();
   #busy: Promise<unknown> = Promise.resolve();
 
@@ -95,16 +95,17 @@ export class InferenceService {
     await Promise.allSettled([...this.#loaded.values()].map(destroyAll));
   }
 
-  #load(path: string): Promise<Loaded> {
-    const known = this.#loaded.get(path);
-    this.#loaded.delete(path);
+  async #load(path: string): Promise<Loaded> {
+    const key = `${path} ${await stampOf(`${this.#context.dataDir}/${path}`)}`;
+    const known = this.#loaded.get(key);
+    this.#loaded.delete(key);
     const loaded = known ?? readCheckpoint(this.#context.dataDir, path).then((checkpoint) => {
       return { checkpoint, networks: new Map<number, Promise<TrainedNetwork>>(), buckets: BUCKETS };
     });
-    this.#loaded.set(path, loaded);
-    loaded.catch(() => this.#loaded.delete(path));
+    this.#loaded.set(key, loaded);
+    loaded.catch(() => this.#loaded.delete(key));
     this.#evict();
-    return loaded;
+    return await loaded;
   }
 
   /**
@@ -147,12 +148,23 @@ export class InferenceService {
   }
 
   #evict(): void {
-    for (const [path, loaded] of this.#loaded) {
+    for (const [key, loaded] of this.#loaded) {
       if (this.#loaded.size <= CACHED) return;
-      this.#loaded.delete(path);
+      this.#loaded.delete(key);
       // After the call that may be using it.
       this.#busy = this.#busy.then(() => destroyAll(loaded)).catch(() => {});
     }
+  }
+}
+
+/** Differs where a file was replaced: those of runs never change, but a path may be a user's own. */
+async function stampOf(path: string): Promise<string> {
+  try {
+    const { mtime, size, ino } = await Deno.stat(path);
+    return `${mtime?.getTime()} ${size} ${ino}`;
+  } catch {
+    // Whoever reads it says why it cannot be.
+    return "none";
   }
 }
 

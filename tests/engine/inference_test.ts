@@ -13,14 +13,14 @@ Deno.test("bucketFor() wastes no more than half a batch", () => {
   assertEquals(bucketFor([1, 4], 100), 4);
 });
 
-/** A checkpoint with initial values, as a file in a folder of its own. */
-async function writeInitialCheckpoint(dataDir: string): Promise<{ path: string; imageBytes: number }> {
+/** A checkpoint with initial values, always in the same file. */
+async function writeInitialCheckpoint(dataDir: string, seed = 1): Promise<{ path: string; imageBytes: number }> {
   const dataset = await new DatasetRegistry(dataDir).describe("mnist");
   const { height, width, channels, classNames } = dataset;
   const model = { name: "lm-resnet-14" };
   const { graph } = inferenceProgram({ model, images: dataset, classes: classNames.length }, 1);
   const tensors = (variables: readonly Variable[]) => {
-    const values = initialValues(variables, 1);
+    const values = initialValues(variables, seed);
     return new Map(variables.map(({ tensor: { name, shape } }): [string, NamedTensor] => {
       return [name, { shape, data: values.get(name)! }];
     }));
@@ -70,6 +70,27 @@ Deno.test("InferenceService computes in smaller batches where a large one does n
     };
     await assertRejects(() => service.infer(job, abort.signal), Error, "enough");
     assertEquals(batches, 1);
+  } finally {
+    device.destroy();
+    await Deno.remove(dataDir, { recursive: true });
+  }
+});
+
+Deno.test("InferenceService reads a checkpoint again when its file was replaced", async () => {
+  const dataDir = await Deno.makeTempDir({ prefix: "multistep-inference-" });
+  const device = await GpuDevice.open();
+  try {
+    const { path, imageBytes } = await writeInitialCheckpoint(dataDir);
+    const context = { device, datasets: new DatasetRegistry(dataDir), dataDir, releaseMemory: async () => {} };
+    const service = new InferenceService(context);
+    const job = { checkpoint: path, pixels: new Uint8Array(imageBytes).fill(99), images: 1 };
+    const infer = async () => (await service.infer(job, new AbortController().signal)).probabilities;
+    const before = await infer();
+    assertEquals(await infer(), before);
+    await writeInitialCheckpoint(dataDir, 2);
+    assert(String(await infer()) !== String(before), "the file before was used");
+    await writeInitialCheckpoint(dataDir, 1);
+    assertEquals(await infer(), before);
   } finally {
     device.destroy();
     await Deno.remove(dataDir, { recursive: true });

@@ -11,7 +11,7 @@ const keptDescriptions = 32;
 
 export class Inference {
   private readonly batcher: InferenceBatcher;
-  /** By path, oldest first; a checkpoint file never changes. */
+  /** Of runs' checkpoints, which never change, by path; oldest first. */
   private readonly descriptions = new Map<string, Promise<CheckpointDescription>>();
 
   constructor(private readonly engine: Engine, private readonly weights: WeightsFinder, limits: InferenceLimits) {
@@ -25,7 +25,7 @@ export class Inference {
    */
   async infer(source: Source, images: readonly ReceivedImage[], signal: AbortSignal): Promise<ImageResult[]> {
     return await this.weights.use(source, async (checkpoint) => {
-      const input = networkInput(await this.describe(checkpoint, signal));
+      const input = networkInput(await this.describe(source, checkpoint, signal));
       const inputs = await Promise.all(images.map((image, index) => toNamedInput(image, input, `images[${index}]`)));
       return await this.batcher.infer(checkpoint, inputs, signal);
     });
@@ -37,13 +37,15 @@ export class Inference {
    */
   async inferOne(source: Source, image: ReceivedImage, signal: AbortSignal): Promise<ImageResult> {
     return await this.weights.use(source, async (checkpoint) => {
-      const input = networkInput(await this.describe(checkpoint, signal));
+      const input = networkInput(await this.describe(source, checkpoint, signal));
       const [result] = await this.batcher.infer(checkpoint, [await toInput(image, input)], signal);
       return result;
     });
   }
 
-  private describe(checkpoint: string, signal: AbortSignal): Promise<CheckpointDescription> {
+  /** @param source What the checkpoint was given for: a path of a user's own may have another file by now. */
+  private describe(source: Source, checkpoint: string, signal: AbortSignal): Promise<CheckpointDescription> {
+    if (source.kind === "checkpoint") return this.engine.describeCheckpoint(checkpoint, signal);
     let description = this.descriptions.get(checkpoint);
     if (!description) {
       // Shared by calls, so no call's signal ends it.
