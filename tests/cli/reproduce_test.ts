@@ -164,7 +164,7 @@ Deno.test("reproduce trains the rest when a run fails, tells of it, and trains i
 Deno.test("reproduce trains the rest when the server does not take a run", async () => {
   await withServer({}, async ({ run, folder, server }) => {
     const engine = server.engine;
-    const { check } = engine;
+    const check = engine.check.bind(engine);
     engine.check = (config) => check({ ...config, batchSize: config.model.name === "resnet-20" ? 4000 : 64 });
     const outcome = await run(`${reproduce} --seeds 1 --output ${folder}`);
     assertEquals(outcome.code, 1);
