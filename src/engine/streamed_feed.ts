@@ -109,10 +109,10 @@ export class StreamedFeed implements BatchFeed<HostBatch> {
         const batch = await stream.batches.next(signal);
         if (!batch) throw new Error(`The stream of epoch ${epoch} ended before batch ${stream.next}`);
         stream.next++;
+        // The next epoch's first batches are prepared while this one's last are computed.
+        if (stream.next === this.#batchesPerEpoch && epoch + 1 < this.#parts.epochs) this.#streamAt(epoch + 1, 0);
         yield this.#toBatch(batch);
       }
-      // So that its first batches are ready by the time they are asked for.
-      if (last === this.#batchesPerEpoch && epoch + 1 < this.#parts.epochs) this.#streamAt(epoch + 1, 0);
     } finally {
       if (stream.next < last) this.#leave();
     }

@@ -110,6 +110,22 @@ Deno.test("StreamedFeed.sequential() prepares a split in order and fills its las
   feed.destroy();
 });
 
+Deno.test("StreamedFeed gives the GPU whole words, and grey images where they are asked for", async () => {
+  await using folder = await TemporaryFolder.create();
+  const registry = await withPictures(folder, 4);
+  await using train = await registry.openStreamed("pictures", "train");
+  const size = { height: 5, width: 5, channels: 1 } as const;
+  const source = { dataDir: folder.join("data"), name: "pictures", split: "train" } as const;
+  const feed = StreamedFeed.shuffled(source, { ...stream, size, count: 8, batchSize: 3, epochs: 1, crop: "off" });
+  const lengths: number[] = [];
+  for await (const { pixels, examples } of feed.batches(0, ALL_BATCHES, never)) {
+    lengths.push(pixels.length);
+    assertEquals(pixels.slice(0, 25), await decodeImage(await train.read(examples[0]), size, CENTER_CROP));
+  }
+  assertEquals(lengths, [76, 76, 52]);
+  feed.destroy();
+});
+
 const config: TrainingConfig = {
   ...smallConfig,
   dataset: "pictures",
