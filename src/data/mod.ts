@@ -2,6 +2,7 @@
  * Data sets and images: what there is to train on, as packed `u8` pixels, and how a PNG, JPEG or WebP file becomes such
  * pixels.
  */
+export type { DatasetSample, SampleOptions } from "./cache/sample.ts";
 export type { StreamedSplit } from "./cache/streamed_reader.ts";
 export type {
   DatasetDescription,

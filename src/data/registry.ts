@@ -2,6 +2,7 @@ import { join } from "node:path";
 import { openDataset } from "./cache/open_dataset.ts";
 import type { PackedDataset } from "./cache/packed_reader.ts";
 import { packDataset } from "./cache/packed_writer.ts";
+import { type DatasetSample, sampleDataset, type SampleOptions } from "./cache/sample.ts";
 import type { StreamedDataset, StreamedSplit } from "./cache/streamed_reader.ts";
 import { writeStreamedDataset } from "./cache/streamed_writer.ts";
 import { removeAbandonedStaging, StagingFolder } from "./cache/staging.ts";
@@ -124,6 +125,16 @@ export class DatasetRegistry {
     const dataset = await this.#open(name);
     if (dataset.kind === "streamed") return await dataset.openSplit(split);
     throw new DatasetError("invalid", `Cannot stream data set "${name}": it is packed`);
+  }
+
+  /**
+   * How a data set's images are spread over its classes, and images of each as PNG files.
+   *
+   * @throws {UnknownDatasetError}
+   * @throws {DatasetError} `damaged` or `storage`
+   */
+  async sample(name: string, options: SampleOptions): Promise<DatasetSample> {
+    return await sampleDataset(await this.#open(name), options);
   }
 
   /**

@@ -1,5 +1,12 @@
 /** What there is to train and to train on, as the services see it; tests give their own. */
-import { type DatasetDescription, DatasetRegistry, type ImageSize, type ImportReport } from "../data/mod.ts";
+import {
+  type DatasetDescription,
+  DatasetRegistry,
+  type DatasetSample,
+  type ImageSize,
+  type ImportReport,
+  type SampleOptions,
+} from "../data/mod.ts";
 import {
   describeModel,
   type ModelDescription,
@@ -29,6 +36,8 @@ export interface Catalog {
   listDatasets(): Promise<readonly DatasetDescription[]>;
   /** @throws {UnknownDatasetError} */
   describeDataset(name: string): Promise<DatasetDescription>;
+  /** @throws {UnknownDatasetError} @throws {DatasetError} */
+  sampleDataset(name: string, options: SampleOptions): Promise<DatasetSample>;
   /** @throws {DatasetError} */
   importDataset(name: string, source: string, options: ImportOptions): Promise<DatasetDescription>;
 }
@@ -41,6 +50,7 @@ export function createCatalog(dataDir: string): Catalog {
     describeModel,
     listDatasets: () => datasets.list(),
     describeDataset: (name) => datasets.describe(name),
+    sampleDataset: (name, options) => datasets.sample(name, options),
     importDataset: (name, source, { image, ...options }) => datasets.import(name, source, { ...image, ...options }),
   };
 }

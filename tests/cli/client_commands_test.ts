@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import { Code, ConnectError } from "@connectrpc/connect";
+import sharp from "sharp";
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import {
   Activation,
@@ -475,6 +476,8 @@ Deno.test("datasets lists, describes and imports", async () => {
       (await run("datasets describe emnist")).stderr,
       'multistep: Cannot find data set "emnist": there are mnist\n',
     );
+    assertMatch((await run("datasets describe mnist")).stdout, /^1 +2,000 +25\.00% +1,000$/m);
+    assertMatch((await run("datasets describe mnist")).stdout, /^balance: +2,000 to 6,000 images to train a class$/m);
     const outcome = await run("datasets import pets tests --image 64x64 --json");
     assertEquals(outcome.code, 0);
     const [imported] = jsonLines(outcome);
@@ -485,13 +488,42 @@ Deno.test("datasets lists, describes and imports", async () => {
     const report = jsonLines(outcome)[1];
     assertEquals(report.classes, [{ name: "cat", train_images: 6, test_images: 4 }]);
     const text = (await run("datasets import pets --from tests")).stdout;
-    assertMatch(text, /^cat +6 +4$/m);
+    assertMatch(text, /^cat +6 +100\.00% +4$/m);
     assertStringIncludes(text, "1.0 kB kept, 1 file left out\n  train/cat/a.txt: not an image\n");
     assertMatch(text, /^kind: +packed: pixels of one size$/m);
     assertMatch((await run("datasets import pets --from tests --streamed")).stdout, /^kind: +streamed: image files/m);
     assertEquals((await run("datasets import pets")).code, 2);
     assertEquals((await run("datasets import pets tests --from tests")).code, 2);
   });
+});
+
+Deno.test("datasets describe draws a contact sheet", async () => {
+  const folder = await Deno.makeTempDir();
+  const sheet = join(folder, "sheet.png");
+  await withServer({}, async (_run, { address: server }) => {
+    const outcome = await runCommand(
+      ["datasets", "describe", "mnist", "--contact-sheet", sheet, "--images-per-class", "3", "--json"],
+      { server },
+    );
+    assertEquals([outcome.code, outcome.stderr], [0, ""]);
+    const [dataset, sample] = jsonLines(outcome);
+    assertEquals([dataset.name, sample.bytes, sample.contact_sheet], ["mnist", 7_840_000, sheet]);
+    assertEquals(sample.classes, [
+      { name: "0", train_images: 6000, test_images: 1000 },
+      { name: "1", train_images: 2000, test_images: 1000 },
+    ]);
+  });
+  const { data, info } = await sharp(await Deno.readFile(sheet)).raw().toBuffer({ resolveWithObject: true });
+  // One row, for only one class has an image: its title, then a cell of 48 pixels.
+  assertEquals([info.width, info.height, info.channels], [160 + 4 + 48 + 4, 4 + 48 + 4, 3]);
+  const at = (x: number, y: number) => [...data.subarray((y * info.width + x) * 3, (y * info.width + x) * 3 + 3)];
+  assertEquals([at(164, 4), at(211, 51), at(163, 4), at(212, 52)], [
+    [255, 0, 0],
+    [255, 0, 0],
+    [255, 255, 255],
+    [255, 255, 255],
+  ]);
+  await Deno.remove(folder, { recursive: true });
 });
 
 Deno.test("a client command says how to start a server where none answers", async () => {

@@ -108,6 +108,23 @@ export function scriptedRun(id: string, end: RunState = RunState.SUCCEEDED): Fak
   return { run, events };
 }
 
+const mnist = {
+  name: "mnist",
+  description: "Handwritten digits",
+  image: { height: 28, width: 28, channels: 1 },
+  classNames: ["0", "1"],
+  trainImages: 8000,
+  testImages: 2000,
+  mean: [0.1307],
+  standardDeviation: [0.3081],
+  cropPadding: 2,
+};
+
+/** A PNG of one red pixel. */
+const onePixel = Uint8Array.fromBase64(
+  "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR4nGP4z8AAAAMBAQDJ/pLvAAAAAElFTkSuQmCC",
+);
+
 export async function startFakeServer(overrides: Overrides = {}): Promise<FakeServer> {
   const runs = new Map<string, FakeRun>();
   const calls: string[] = [];
@@ -217,19 +234,17 @@ export async function startFakeServer(overrides: Overrides = {}): Promise<FakeSe
         },
       };
     },
-    listDatasets: () => ({
-      datasets: [{
-        name: "mnist",
-        description: "Handwritten digits",
-        image: { height: 28, width: 28, channels: 1 },
-        classNames: ["0", "1"],
-        trainImages: 8000,
-        testImages: 2000,
-        mean: [0.1307],
-        standardDeviation: [0.3081],
-        cropPadding: 2,
-      }],
-    }),
+    listDatasets: () => ({ datasets: [mnist] }),
+    getDatasetSample({ name, imagesPerClass }) {
+      if (name !== "mnist") throw new ConnectError(`Cannot find data set "${name}": there are mnist`, Code.NotFound);
+      const images = imagesPerClass === 0 ? [] : [{ classIndex: 1, index: 7, png: onePixel }];
+      const classes = [{ name: "0", trainImages: 6000, testImages: 1000 }, {
+        name: "1",
+        trainImages: 2000,
+        testImages: 1000,
+      }];
+      return { dataset: mnist, classes, bytes: 7_840_000n, images };
+    },
     async *importDataset({ name, path, streamed }) {
       yield { kind: { case: "progress", value: { imagesDone: 10, imagesTotal: 20 } } };
       const report = {

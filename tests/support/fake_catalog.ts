@@ -19,6 +19,8 @@ export const digits: DatasetDescription = {
   horizontalFlip: false,
 };
 
+const digitCounts = { train: [20, 20, 20, 20], test: [5, 5, 5, 5] };
+
 export class FakeCatalog implements Catalog {
   readonly imports: { name: string; source: string; options: ImportOptions }[] = [];
 
@@ -53,6 +55,10 @@ export class FakeCatalog implements Catalog {
   describeDataset(name: string) {
     if (name === digits.name) return Promise.resolve(digits);
     return Promise.reject(new UnknownDatasetError(name, [digits.name]));
+  }
+
+  async sampleDataset(name: string) {
+    return { description: await this.describeDataset(name), classCounts: digitCounts, bytes: 25_700, images: [] };
   }
 
   async importDataset(name: string, source: string, options: ImportOptions) {

@@ -37,6 +37,14 @@ export type PackedManifest = ManifestOf<"packed", PackedFiles>;
 export type StreamedManifest = ManifestOf<"streamed", StreamedFiles>;
 export type Manifest = PackedManifest | StreamedManifest;
 
+/** Of a data set's images, labels and indices on the disk. */
+export function storedBytes({ files }: Pick<Manifest, "files">): number {
+  const records = [files.train, files.test].flatMap((parts): FileRecord[] =>
+    "pixels" in parts ? [parts.pixels, parts.labels] : [parts.records, parts.index]
+  );
+  return records.reduce((sum, { bytes }) => sum + bytes, 0);
+}
+
 export function formatManifest({ kind, origin, description, files }: Manifest): string {
   const { kind: _told, ...about } = description;
   return `${JSON.stringify({ format: FORMATS[kind], origin, description: about, files }, null, 2)}\n`;

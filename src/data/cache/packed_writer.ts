@@ -1,10 +1,9 @@
 import { join } from "node:path";
 import { ChannelStatistics } from "../channel_statistics.ts";
 import type { DatasetDescription, ImageSource, Split } from "../dataset.ts";
-import { SPLITS } from "../dataset.ts";
 import { DatasetError } from "../errors.ts";
 import { DataFile } from "./data_file.ts";
-import type { PackedFiles } from "./manifest.ts";
+import { type PackedFiles, storedBytes } from "./manifest.ts";
 import { writeManifest } from "./manifest_file.ts";
 import type { WriteOptions, WrittenDataset } from "./written_dataset.ts";
 
@@ -71,7 +70,6 @@ export async function packDataset(
     horizontalFlip,
   };
   await writeManifest(folder, { kind: "packed", origin: options.origin, description, files }, task);
-  const packedBytes = SPLITS.reduce((sum, split) => sum + files[split].pixels.bytes + files[split].labels.bytes, 0);
   const skipped = source.skipped ?? { count: 0, files: [] };
-  return { description, report: { classCounts, packedBytes, skipped } };
+  return { description, report: { classCounts, packedBytes: storedBytes({ files }), skipped } };
 }

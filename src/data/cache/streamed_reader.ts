@@ -2,7 +2,8 @@ import { open } from "node:fs/promises";
 import { crc32 } from "node:zlib";
 import type { Split } from "../dataset.ts";
 import { SPLITS } from "../dataset.ts";
-import type { DatasetError } from "../errors.ts";
+import { type DatasetError, ImageError } from "../errors.ts";
+import { thumbnailOfFile } from "../images/thumbnail.ts";
 import type { DatasetFolder } from "./dataset_folder.ts";
 import type { StreamedManifest } from "./manifest.ts";
 import { type ImageRecord, RecordIndex } from "./record_index.ts";
@@ -36,6 +37,30 @@ export class StreamedDataset {
     const file = recordFileName(split, "records");
     const handle = await folder.withPart(file, (path) => open(path));
     return new StreamedSplit({ folder, file, index, handle });
+  }
+
+  /** The class index of each image of a split. @throws {DatasetError} `damaged` or `storage` */
+  async labels(split: Split): Promise<Uint32Array> {
+    await using images = await this.openSplit(split);
+    return Uint32Array.from({ length: images.count }, (_, i) => images.record(i).label);
+  }
+
+  /**
+   * @param maxSide pixels a side, at most
+   * @returns a PNG file each
+   * @throws {DatasetError} `damaged` or `storage`
+   */
+  async thumbnails(split: Split, indices: readonly number[], maxSide: number): Promise<Uint8Array[]> {
+    await using images = await this.openSplit(split);
+    const made: Uint8Array[] = [];
+    for (const index of indices) {
+      try {
+        made.push(await thumbnailOfFile(await images.read(index), maxSide));
+      } catch (error) {
+        throw error instanceof ImageError ? await images.damaged(index, error.message) : error;
+      }
+    }
+    return made;
   }
 }
 

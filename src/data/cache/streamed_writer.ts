@@ -2,10 +2,9 @@ import { join } from "node:path";
 import { crc32 } from "node:zlib";
 import { ChannelStatistics } from "../channel_statistics.ts";
 import type { DatasetDescription, ImageSource, Split } from "../dataset.ts";
-import { SPLITS } from "../dataset.ts";
 import { DatasetError } from "../errors.ts";
 import { DataFile } from "./data_file.ts";
-import type { StreamedFiles } from "./manifest.ts";
+import { storedBytes, type StreamedFiles } from "./manifest.ts";
 import { writeManifest } from "./manifest_file.ts";
 import { encodeRecord } from "./record_index.ts";
 import type { WriteOptions, WrittenDataset } from "./written_dataset.ts";
@@ -72,8 +71,10 @@ export async function writeStreamedDataset(
     horizontalFlip,
   };
   await writeManifest(folder, { kind: "streamed", origin: options.origin, description, files }, task);
-  const packedBytes = SPLITS.reduce((sum, split) => sum + files[split].records.bytes + files[split].index.bytes, 0);
-  return { description, report: { classCounts, packedBytes, skipped: source.skipped ?? { count: 0, files: [] } } };
+  return {
+    description,
+    report: { classCounts, packedBytes: storedBytes({ files }), skipped: source.skipped ?? { count: 0, files: [] } },
+  };
 }
 
 /** @throws {DatasetError} where the source has none */

@@ -1,6 +1,6 @@
 /** Models, data sets and the adapter, as messages. */
 import type { MessageInitShape } from "@bufbuild/protobuf";
-import type { DatasetDescription } from "../../data/mod.ts";
+import type { DatasetDescription, DatasetSample, ImportReport } from "../../data/mod.ts";
 import type { AdapterInfo, TrainingMemory } from "../../engine/mod.ts";
 import * as proto from "../../gen/mod.ts";
 import type { ModelDescription, ModelFamily } from "../../models/mod.ts";
@@ -59,6 +59,21 @@ export function toDataset(dataset: DatasetDescription): MessageInitShape<typeof 
   };
 }
 
+export function toSampleResponse(
+  { description, classCounts, bytes, images }: DatasetSample,
+): MessageInitShape<typeof proto.GetDatasetSampleResponseSchema> {
+  return {
+    dataset: toDataset(description),
+    classes: toClassCounts(description.classNames, classCounts),
+    bytes: BigInt(bytes),
+    images: images.map(({ label, index, png }) => ({ classIndex: label, index, png })),
+  };
+}
+
+function toClassCounts(names: readonly string[], { train, test }: ImportReport["classCounts"]) {
+  return names.map((name, i) => ({ name, trainImages: train[i], testImages: test[i] }));
+}
+
 export function toImportResponse(event: ImportEvent): MessageInitShape<typeof proto.ImportDatasetResponseSchema> {
   switch (event.kind) {
     case "progress":
@@ -67,9 +82,7 @@ export function toImportResponse(event: ImportEvent): MessageInitShape<typeof pr
       return { kind: { case: "dataset", value: toDataset(event.dataset) } };
     case "report": {
       const { classCounts, packedBytes, skipped } = event.report;
-      const classes = event.classNames.map((name, i) => (
-        { name, trainImages: classCounts.train[i], testImages: classCounts.test[i] }
-      ));
+      const classes = toClassCounts(event.classNames, classCounts);
       const skippedFiles = { skippedFiles: skipped.count, skipped: skipped.files.map((file) => ({ ...file })) };
       return { kind: { case: "report", value: { classes, packedBytes: BigInt(packedBytes), ...skippedFiles } } };
     }

@@ -30,6 +30,7 @@ const readingMethods: ReadonlySet<DescMethod> = new Set<DescMethod>([
   CatalogService.method.describeModel,
   CatalogService.method.listRecipes,
   CatalogService.method.listDatasets,
+  CatalogService.method.getDatasetSample,
   CatalogService.method.getServerInfo,
   reflectionV1.ServerReflection.method.serverReflectionInfo,
   reflectionV1Alpha.ServerReflection.method.serverReflectionInfo,

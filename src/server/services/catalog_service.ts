@@ -9,6 +9,7 @@ import {
   toImportResponse,
   toModelDescription,
   toModelFamily,
+  toSampleResponse,
   toTrainingMemory,
 } from "../convert/catalog.ts";
 import { runName, toCheckpoint } from "../convert/run.ts";
@@ -17,7 +18,7 @@ import { PlanningTurns } from "../planning_turns.ts";
 import { recipes } from "../recipes/table.ts";
 import type { TrainingRuns } from "../runs/training_runs.ts";
 import { throttle } from "../throttle.ts";
-import { checkDescribeModel, checkImportDataset } from "../validation/catalog.ts";
+import { checkDescribeModel, checkGetDatasetSample, checkImportDataset } from "../validation/catalog.ts";
 import { checkImportModel } from "../validation/model_import.ts";
 import { version } from "../version.ts";
 
@@ -64,6 +65,11 @@ export function createCatalogService(parts: CatalogServiceParts): ServiceImpl<ty
 
     async listDatasets() {
       return { datasets: (await catalog.listDatasets()).map(toDataset) };
+    },
+
+    async getDatasetSample(request) {
+      const { name, ...options } = checkGetDatasetSample(request);
+      return toSampleResponse(await catalog.sampleDataset(name, options));
     },
 
     async *importDataset(request, { signal }) {

@@ -1,10 +1,10 @@
 /** Requests of CatalogService. */
-import type { ImageSize } from "../../data/mod.ts";
+import type { ImageSize, SampleOptions } from "../../data/mod.ts";
 import type { TrainingConfig } from "../../engine/mod.ts";
-import type { DescribeModelRequest, ImportDatasetRequest } from "../../gen/mod.ts";
+import type { DescribeModelRequest, GetDatasetSampleRequest, ImportDatasetRequest } from "../../gen/mod.ts";
 import type { ModelSpec } from "../../models/mod.ts";
 import { InvalidFieldError } from "../errors.ts";
-import { checkInteger, checkName, checkText } from "./fields.ts";
+import { checkInteger, checkName, checkSplit, checkText } from "./fields.ts";
 import { checkImageSize, checkModelSpec } from "./model_spec.ts";
 import { checkPrecision } from "./training_config.ts";
 
@@ -35,6 +35,29 @@ export function checkDescribeModel(request: DescribeModelRequest): ModelQuestion
     batchSize: batchSize === undefined ? undefined : checkInteger("batch_size", batchSize, { min: 1, max: 65_536 }),
     precision: checkPrecision("precision", request.precision),
   };
+}
+
+/** Of the pixels of all images of an answer, which is one message. */
+const maxSampleBytes = 12 * 2 ** 20;
+
+/** @throws {InvalidFieldError} */
+export function checkGetDatasetSample(request: GetDatasetSampleRequest): SampleOptions & { readonly name: string } {
+  const { imagesPerClass = 8, maxClasses = 50, maxSide = 64 } = request;
+  const order = {
+    name: checkName("name", request.name),
+    split: checkSplit(request.split, "train"),
+    perClass: checkInteger("images_per_class", imagesPerClass, { min: 0, max: 32 }),
+    maxClasses: checkInteger("max_classes", maxClasses, { min: 1, max: 1000 }),
+    maxSide: checkInteger("max_side", maxSide, { min: 8, max: 256 }),
+  };
+  const pixels = imagesPerClass * maxClasses * 3;
+  if (pixels * maxSide ** 2 <= maxSampleBytes) return order;
+  const fitting = Math.floor(Math.sqrt(maxSampleBytes / pixels));
+  throw new InvalidFieldError(
+    "max_side",
+    maxSide,
+    `at most ${fitting} with ${imagesPerClass} images of ${maxClasses} classes`,
+  );
 }
 
 export interface ImportOrder {

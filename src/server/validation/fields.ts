@@ -65,6 +65,13 @@ export function checkText(field: string, value: string, { min, max }: Range): st
   throw new InvalidFieldError(field, value, `${min} to ${max} characters without control characters`);
 }
 
+/** A field `split`. */
+export function checkSplit(split: string, fallback: "train" | "test"): "train" | "test" {
+  if (split === "") return fallback;
+  if (split === "train" || split === "test") return split;
+  throw new InvalidFieldError("split", split, '"train" or "test"');
+}
+
 /** One of the values of a table by enum number. `names` is for the message. */
 export function checkEnum<T>(field: string, value: number, table: Readonly<Record<number, T>>, names: string): T {
   if (value in table) return table[value];

@@ -2,7 +2,7 @@
 import type { ImageSize } from "../../data/mod.ts";
 import type { EvaluateRequest, Image, InferRequest, ModelSource, StreamInferRequest } from "../../gen/mod.ts";
 import { InvalidFieldError } from "../errors.ts";
-import { checkInteger, checkName, checkRunName, checkText } from "./fields.ts";
+import { checkInteger, checkName, checkRunName, checkSplit, checkText } from "./fields.ts";
 import { checkImageSize } from "./model_spec.ts";
 
 /** Which weights: the newest of a run, or a checkpoint's. */
@@ -31,7 +31,7 @@ export function checkEvaluate(request: EvaluateRequest): EvaluationOrder {
   return {
     source: checkSource(request.source),
     dataset: request.dataset === "" ? undefined : checkName("dataset", request.dataset),
-    split: checkSplit(request.split),
+    split: checkSplit(request.split, "test"),
     batchSize: checkInteger("batch_size", request.batchSize ?? 64, { min: 1, max: 65_536 }),
     limit: request.limit === undefined ? undefined : checkInteger("limit", request.limit, { min: 1, max: 2 ** 32 - 1 }),
   };
@@ -68,12 +68,6 @@ export function checkSource(message: ModelSource | undefined): Source {
     return { kind: "checkpoint", path: checkText("source.checkpoint", source.value, { min: 1, max: 4096 }) };
   }
   throw new InvalidFieldError("source", undefined, "set: a run, or the path of a checkpoint");
-}
-
-function checkSplit(split: string): "train" | "test" {
-  if (split === "") return "test";
-  if (split === "train" || split === "test") return split;
-  throw new InvalidFieldError("split", split, '"train" or "test"');
 }
 
 /** More classes than a network has are cut to what it has. */

@@ -338,6 +338,29 @@ Deno.test("ImportModel and those that take its checkpoint refuse what is none", 
   await refused(train("/etc/passwd"), Code.InvalidArgument, 'Field "config.initial_checkpoint"');
 });
 
+Deno.test("GetDatasetSample tells classes and bytes, and refuses what would not fit an answer", async () => {
+  await using fixture = setUp();
+  const { dataset, classes, bytes } = await fixture.catalogClient.getDatasetSample({ name: "digits" });
+  assertEquals([dataset?.name, bytes, classes.map(({ trainImages }) => trainImages)], [
+    "digits",
+    25_700n,
+    [20, 20, 20, 20],
+  ]);
+  const call = (request: object) => fixture.catalogClient.getDatasetSample({ name: "digits", ...request });
+  await refused(call({ name: "cats" }), Code.NotFound, 'Cannot find data set "cats": there are digits');
+  await refused(call({ split: "validation" }), Code.InvalidArgument, 'Field "split" must be "train" or "test"');
+  await refused(
+    call({ imagesPerClass: 33 }),
+    Code.InvalidArgument,
+    '"images_per_class" must be an integer from 0 to 32',
+  );
+  await refused(
+    call({ maxSide: 256, imagesPerClass: 32, maxClasses: 10 }),
+    Code.InvalidArgument,
+    'Field "max_side" must be at most 114 with 32 images of 10 classes, got 256',
+  );
+});
+
 Deno.test("DescribeModel names an unknown model", async () => {
   await using fixture = setUp();
   const call = fixture.catalogClient.describeModel({ model: { name: "lm-resnet-21" } });
