@@ -12,7 +12,7 @@ const GAP = 4;
 const TITLE_WIDTH = 160;
 const FONT_SIZE = 13;
 /** Of a title that fits its width. */
-const TITLE_CHARACTERS = 22;
+const TITLE_CHARACTERS = 20;
 
 /**
  * Lays images out in a grid.

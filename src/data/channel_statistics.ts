@@ -7,8 +7,17 @@ import type { Normalisation } from "./dataset.ts";
 export class ChannelStatistics {
   readonly #counts: Float64Array[];
 
-  constructor(channels: number) {
-    this.#counts = Array.from({ length: channels }, () => new Float64Array(256));
+  /** @param histograms to go on from */
+  constructor(channels: number, histograms?: readonly (readonly number[])[]) {
+    this.#counts = Array.from(
+      { length: channels },
+      (_, i) => Float64Array.from(histograms?.[i] ?? new Array(256).fill(0)),
+    );
+  }
+
+  /** How often each byte value occurs, a channel. */
+  get histograms(): number[][] {
+    return this.#counts.map((counts) => [...counts]);
   }
 
   /** @param pixels channels last */

@@ -49,14 +49,33 @@ export interface SkippedFile {
   readonly reason: string;
 }
 
+/** Files left out in all, and the first of them. */
+export interface SkippedSummary {
+  readonly count: number;
+  readonly files: readonly SkippedFile[];
+}
+
 /** What an import took and what it left out. */
 export interface ImportReport {
   /** Images a class, in the order of the class names. */
   readonly classCounts: Readonly<Record<Split, readonly number[]>>;
   /** Of what is kept: packed pixels and labels, or image files and their index. */
   readonly packedBytes: number;
-  /** Files left out in all, and the first of them. */
-  readonly skipped: { readonly count: number; readonly files: readonly SkippedFile[] };
+  readonly skipped: SkippedSummary;
+}
+
+/** How far a reader is in a split: what another one needs to go on there. */
+export interface ReadPosition {
+  /** Files of the split done with, taken or left out. */
+  readonly files: number;
+  /** Left out so far, of the whole source. */
+  readonly skipped: SkippedSummary;
+}
+
+/** Where a reader goes on. */
+export interface ReadStart extends ReadPosition {
+  /** Images of the split that were taken before, a class. */
+  readonly taken: readonly number[];
 }
 
 /** An image file that was decoded once, so that it is known to be whole. */
@@ -70,6 +89,14 @@ export interface EncodedImage {
   readonly width: number;
   /** As evaluation sees it: of the source's size. */
   readonly pixels: Uint8Array;
+  /** After this image. */
+  readonly position: ReadPosition;
+}
+
+/** Images of a source that were read at one go. */
+export interface SourceChunk extends LabelledImages {
+  /** After the chunk; absent where a source is read anew in seconds, and cannot go on. */
+  readonly position?: ReadPosition;
 }
 
 /** What a reader has found: the facts known beforehand, and the images one chunk after another. */
@@ -83,11 +110,15 @@ export interface ImageSource {
   readonly cropPadding: number;
   readonly horizontalFlip: boolean;
   /** Files left out so far; absent where a source takes all or nothing. */
-  readonly skipped?: { readonly count: number; readonly files: readonly SkippedFile[] };
-  /** Chunks of about a mebibyte; the order is part of the data set. @throws {DatasetError} */
-  read(split: Split, signal: AbortSignal): AsyncIterable<LabelledImages>;
+  readonly skipped?: SkippedSummary;
+  /**
+   * Chunks of about a mebibyte; the order is part of the data set.
+   * @param start a position that this source told before
+   * @throws {DatasetError}
+   */
+  read(split: Split, signal: AbortSignal, start?: ReadStart): AsyncIterable<SourceChunk>;
   /** The images as the files they are, in the same order; absent where the source has only pixels. @throws {DatasetError} */
-  readEncoded?(split: Split, signal: AbortSignal): AsyncIterable<EncodedImage>;
+  readEncoded?(split: Split, signal: AbortSignal, start?: ReadStart): AsyncIterable<EncodedImage>;
   /** The description's text, asked for when both splits have been read. */
   describe(images: Readonly<Record<Split, number>>, kind: DatasetKind): string;
 }

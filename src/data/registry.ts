@@ -4,13 +4,10 @@ import type { PackedDataset } from "./cache/packed_reader.ts";
 import { packDataset } from "./cache/packed_writer.ts";
 import { type DatasetSample, sampleDataset, type SampleOptions } from "./cache/sample.ts";
 import type { StreamedDataset, StreamedSplit } from "./cache/streamed_reader.ts";
-import { writeStreamedDataset } from "./cache/streamed_writer.ts";
-import { removeAbandonedStaging, StagingFolder } from "./cache/staging.ts";
-import type { DatasetDescription, ImageSize, ImageSource, ImportReport, LabelledImages, Split } from "./dataset.ts";
+import { clearAbandonedStaging, StagingFolder } from "./cache/staging.ts";
+import type { DatasetDescription, ImageSource, LabelledImages, Split } from "./dataset.ts";
 import { asStorageError, DatasetError, isNotFound, UnknownDatasetError } from "./errors.ts";
-import { targetSizeProblem } from "./images/limits.ts";
-import { verifyChecksum } from "./readers/checksum.ts";
-import { openSource } from "./readers/detect.ts";
+import { importDataset, type ImportOptions, nameTaken } from "./import_dataset.ts";
 import { MNIST_ORIGIN, openMnist } from "./readers/mnist.ts";
 
 interface BuiltIn {
@@ -23,35 +20,6 @@ const BUILT_IN: ReadonlyMap<string, BuiltIn> = new Map([["mnist", { origin: MNIS
 
 const NAME = /^[a-z0-9][a-z0-9-]{0,63}$/;
 const NAME_RULE = "must be 1 to 64 lower-case letters, digits and hyphens, and not begin with a hyphen";
-const ORIGIN = "import";
-
-export interface ImportOptions {
-  /**
-   * Whether image files are kept as they are, and decoded and cropped as they are used; else their pixels are packed.
-   */
-  readonly streamed?: boolean;
-  /**
-   * What images of an image folder are scaled to, whatever their proportions; default 32x32x3. Of a streamed data set,
-   * what is cut out of images unless training is told otherwise; default 224x224x3.
-   */
-  readonly height?: number;
-  readonly width?: number;
-  readonly channels?: number;
-  /** Aborted: the import stops, leaves nothing behind and throws the signal's reason. */
-  readonly signal?: AbortSignal;
-  /** Which folders of an image folder are the classes, in this order; for other sources the names of 0, 1, 2, ... */
-  readonly classNames?: readonly string[];
-  /** Hexadecimal; a file with another checksum is refused. Not for folders. */
-  readonly sha256?: string;
-  /** Told once, before the import ends well. */
-  onReport?(report: ImportReport): void;
-  /** Images done and in all. */
-  onProgress?(done: number, total: number): void;
-}
-
-/** What image files become where nothing else is said: as small as CIFAR's, or as ImageNet's are used. */
-const PACKED_SIZE: ImageSize = { height: 32, width: 32, channels: 3 };
-const STREAMED_SIZE: ImageSize = { height: 224, width: 224, channels: 3 };
 
 /**
  * The data sets of a data folder: the built-in ones, packed when first asked for, and those imported. Each lies in
@@ -139,7 +107,8 @@ export class DatasetRegistry {
 
   /**
    * Imports a file or folder (see `openSource` for what is accepted) under a new name. It is registered when it is
-   * whole: failed, aborted or killed, it leaves no data set.
+   * whole: failed, aborted or killed, it leaves no data set. Of image files, an import that was aborted or killed goes on
+   * where it was when it is asked for again with the same source and options.
    *
    * @param source a path; whose paths may be imported is for the caller to decide
    * @throws {DatasetError} `invalid`, `exists` or `storage`
@@ -148,38 +117,9 @@ export class DatasetRegistry {
     if (!NAME.test(name)) {
       throw new DatasetError("invalid", `Cannot import as "${name.slice(0, 80)}": the name ${NAME_RULE}`);
     }
-    const size = checkedSize(name, options);
-    const signal = options.signal ?? new AbortController().signal;
-    signal.throwIfAborted();
-    await this.#checkFree(name);
-    await removeAbandonedStaging(this.#root);
-
-    await using staging = await StagingFolder.create(this.#root, name);
-    const scratch = join(staging.path, "unpacked");
-    await inStorage(name, () => Deno.mkdir(scratch));
-    if (options.sha256 !== undefined) await verifyChecksum(source, options.sha256, signal);
-    using resources = new DisposableStack();
-    const images = await openSource(source, {
-      size,
-      defaultSize: options.streamed ? STREAMED_SIZE : PACKED_SIZE,
-      classNames: checkedClassNames(name, options.classNames),
-      scratch,
-      resources,
-      signal,
-    });
-    const { onProgress } = options;
-    const write = options.streamed ? writeStreamedDataset : packDataset;
-    const { description, report } = await write(images, staging.path, {
-      name,
-      origin: ORIGIN,
-      signal,
-      onProgress,
-    });
-    await inStorage(name, () => Deno.remove(scratch, { recursive: true }));
-    signal.throwIfAborted();
-    if (!(await staging.publish({ replace: false }))) throw nameTaken(name);
-    options.onReport?.(report);
-    return description;
+    options.signal?.throwIfAborted();
+    if ((await this.#names()).includes(name)) throw nameTaken(name);
+    return await importDataset({ root: this.#root, name, source }, options);
   }
 
   /** The built-in names and those of the folders, sorted. */
@@ -234,7 +174,7 @@ export class DatasetRegistry {
   }
 
   async #pack(name: string, { origin, open }: BuiltIn): Promise<StagingFolder> {
-    await removeAbandonedStaging(this.#root);
+    await clearAbandonedStaging(this.#root);
     const staging = await StagingFolder.create(this.#root, name);
     try {
       await packDataset(await open(), staging.path, { name, origin, signal: new AbortController().signal });
@@ -243,38 +183,5 @@ export class DatasetRegistry {
       await staging[Symbol.asyncDispose]();
       throw error;
     }
-  }
-
-  async #checkFree(name: string): Promise<void> {
-    if ((await this.#names()).includes(name)) throw nameTaken(name);
-  }
-}
-
-function nameTaken(name: string): DatasetError {
-  return new DatasetError("exists", `Cannot import as "${name}": there is a data set of that name`);
-}
-
-function checkedClassNames(name: string, names: readonly string[] | undefined): readonly string[] | undefined {
-  const twice = names?.find((className, i) => names.indexOf(className) !== i);
-  if (twice === undefined) return names;
-  throw new DatasetError("invalid", `Cannot import as "${name}": the class list has ${JSON.stringify(twice)} twice`);
-}
-
-/** The parts that were given. */
-function checkedSize(name: string, { height, width, channels }: ImportOptions): Partial<ImageSize> {
-  const problem = targetSizeProblem({ height: height ?? 1, width: width ?? 1, channels: channels ?? 1 });
-  if (problem) throw new DatasetError("invalid", `Cannot import as "${name}": ${problem}`);
-  return {
-    ...(height !== undefined && { height }),
-    ...(width !== undefined && { width }),
-    ...((channels === 1 || channels === 3) && { channels }),
-  };
-}
-
-async function inStorage<T>(name: string, run: () => Promise<T>): Promise<T> {
-  try {
-    return await run();
-  } catch (error) {
-    throw asStorageError(error, `Cannot write data set "${name}"`);
   }
 }

@@ -1,9 +1,9 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import { removeAbandonedStaging } from "../../src/data/cache/staging.ts";
+import { clearAbandonedStaging } from "../../src/data/cache/staging.ts";
 import { DatasetError, DatasetRegistry } from "../../src/data/mod.ts";
 import { fileNames, TemporaryFolder, writeImageFolder } from "./fixtures.ts";
 
-Deno.test("removeAbandonedStaging() spares what another import of a living process writes", async () => {
+Deno.test("clearAbandonedStaging() spares what another import of a living process writes", async () => {
   await using folder = await TemporaryFolder.create();
   const pid = 2 ** 22 + 1; // Past the largest that Linux gives.
   const fresh = `.importing-pets-${Deno.pid}-0123abcd`;
@@ -12,9 +12,9 @@ Deno.test("removeAbandonedStaging() spares what another import of a living proce
   for (const name of [fresh, old, dead]) await folder.write(`${name}/train.pixels`, "x");
   for (const path of [old, `${old}/train.pixels`]) await Deno.utime(folder.join(path), 0, 0);
   await folder.write("pets/train.pixels", "x");
-  await removeAbandonedStaging(folder.path);
+  await clearAbandonedStaging(folder.path);
   assertEquals(await fileNames(folder.path), [fresh, "pets"]);
-  await removeAbandonedStaging(folder.join("nowhere"));
+  await clearAbandonedStaging(folder.join("nowhere"));
 });
 
 Deno.test("load() refuses an imported data set whose files were changed, and says how", async () => {

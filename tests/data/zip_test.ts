@@ -1,4 +1,4 @@
-import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertRejects, assertStringIncludes } from "@std/assert";
 import { DatasetError, DatasetRegistry } from "../../src/data/mod.ts";
 import { fileNames, jpeg, png, sha256, TemporaryFolder, writeImageFolder } from "./fixtures.ts";
 import { zip, type ZipMember } from "./zip_fixture.ts";
@@ -160,14 +160,17 @@ Deno.test("import() refuses zips that are damaged or hold something else", async
   }
 });
 
-Deno.test("import() of a zip stops when its signal is aborted and leaves nothing", async () => {
+Deno.test("import() of a zip stops when its signal is aborted, and goes on when it is asked for again", async () => {
   await using folder = await TemporaryFolder.create();
   class Stopped extends Error {}
   const path = await folder.write("pets.zip", zip(...await petMembers()));
   const controller = new AbortController();
   const options = { ...SIZE, signal: controller.signal, onProgress: () => controller.abort(new Stopped()) };
-  await assertRejects(() => new DatasetRegistry(folder.join("data")).import("pets", path, options), Stopped);
-  assertEquals(await fileNames(folder.join("data", "datasets")), []);
+  const registry = new DatasetRegistry(folder.join("data"));
+  await assertRejects(() => registry.import("pets", path, options), Stopped);
+  assertMatch((await fileNames(folder.join("data", "datasets"))).join(), /^\.interrupted-pets-[^,]*$/);
+  await registry.import("pets", path, SIZE);
+  assertEquals(await fileNames(folder.join("data", "datasets")), ["pets"]);
 });
 
 const SHARED = new URL("../../../shared/data/cifar10/", import.meta.url).pathname;

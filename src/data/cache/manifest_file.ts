@@ -4,7 +4,7 @@ import { formatManifest, type Manifest, MANIFEST_FILE } from "./manifest.ts";
 
 /** Comes last of a data set's files. @throws {DatasetError} `storage` */
 export async function writeManifest(folder: string, manifest: Manifest, task: string): Promise<void> {
-  using file = await DataFile.create(join(folder, MANIFEST_FILE), task);
+  using file = await DataFile.open(join(folder, MANIFEST_FILE), { task });
   await file.write(new TextEncoder().encode(formatManifest(manifest)));
   await file.finish();
 }

@@ -1,10 +1,10 @@
 import { join } from "node:path";
-import { ChannelStatistics } from "../channel_statistics.ts";
 import type { DatasetDescription, ImageSource, Split } from "../dataset.ts";
 import { DatasetError } from "../errors.ts";
 import { DataFile } from "./data_file.ts";
 import { type PackedFiles, storedBytes } from "./manifest.ts";
 import { writeManifest } from "./manifest_file.ts";
+import { WriteProgress } from "./write_progress.ts";
 import type { WriteOptions, WrittenDataset } from "./written_dataset.ts";
 
 /** `train.pixels`: images one after another, NHWC bytes. `train.labels`: 32-bit class indices, little-endian. */
@@ -34,27 +34,40 @@ export async function packDataset(
   const { size, classNames, cropPadding, horizontalFlip } = source;
   const task = `Cannot write data set "${options.name}"`;
   const total = source.images.train + source.images.test;
-  const statistics = new ChannelStatistics(size.channels);
-  const images: Record<Split, number> = { train: 0, test: 0 };
-  const classCounts = { train: classNames.map(() => 0), test: classNames.map(() => 0) };
+  const { signal, journal } = options;
+  const progress = new WriteProgress(source, journal?.state);
 
   async function packSplit(split: Split): Promise<PackedFiles> {
-    using pixels = await DataFile.create(join(folder, splitFileName(split, "pixels")), task);
-    using labels = await DataFile.create(join(folder, splitFileName(split, "labels")), task);
-    for await (const chunk of source.read(split, options.signal)) {
-      options.signal.throwIfAborted();
-      if (!source.normalisation && split === "train") statistics.add(chunk.pixels);
-      await pixels.write(chunk.pixels);
-      await labels.write(new Uint8Array(chunk.labels.buffer, chunk.labels.byteOffset, chunk.labels.byteLength));
-      images[split] += chunk.count;
-      for (const label of chunk.labels) classCounts[split][label]++;
-      options.onProgress?.(images.train + images.test, total);
+    const [pixelFile, labelFile] = [splitFileName(split, "pixels"), splitFileName(split, "labels")];
+    const open = (name: string) => DataFile.open(join(folder, name), { task, kept: progress.lengthOf(name) });
+    using pixels = await open(pixelFile);
+    using labels = await open(labelFile);
+    const needsStatistics = !source.normalisation && split === "train";
+    try {
+      const chunks = progress.isWhole(split) ? [] : source.read(split, signal, progress.startOf(split));
+      for await (const chunk of chunks) {
+        signal.throwIfAborted();
+        await pixels.write(chunk.pixels);
+        await labels.write(new Uint8Array(chunk.labels.buffer, chunk.labels.byteOffset, chunk.labels.byteLength));
+        progress.add(split, {
+          labels: chunk.labels,
+          pixels: needsStatistics ? chunk.pixels : undefined,
+          position: chunk.position,
+          lengths: { [pixelFile]: pixels.bytes, [labelFile]: labels.bytes },
+        });
+        options.onProgress?.(progress.images.train + progress.images.test, total);
+        await journal?.note(progress, [pixels, labels]);
+      }
+    } catch (error) {
+      if (signal.aborted) await journal?.keep(progress, [pixels, labels]);
+      throw error;
     }
     return { pixels: await pixels.finish(), labels: await labels.finish() };
   }
   const files = { train: await packSplit("train"), test: await packSplit("test") };
 
-  const { mean, standardDeviation } = source.normalisation ?? statistics.result();
+  const { images, classCounts } = progress;
+  const { mean, standardDeviation } = source.normalisation ?? progress.statistics.result();
   const description: DatasetDescription = {
     name: options.name,
     kind: "packed",

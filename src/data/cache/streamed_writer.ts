@@ -1,12 +1,12 @@
 import { join } from "node:path";
 import { crc32 } from "node:zlib";
-import { ChannelStatistics } from "../channel_statistics.ts";
 import type { DatasetDescription, ImageSource, Split } from "../dataset.ts";
 import { DatasetError } from "../errors.ts";
 import { DataFile } from "./data_file.ts";
 import { storedBytes, type StreamedFiles } from "./manifest.ts";
 import { writeManifest } from "./manifest_file.ts";
 import { encodeRecord } from "./record_index.ts";
+import { WriteProgress } from "./write_progress.ts";
 import type { WriteOptions, WrittenDataset } from "./written_dataset.ts";
 
 /** See record_index.ts. */
@@ -27,35 +27,46 @@ export async function writeStreamedDataset(
   options: WriteOptions,
 ): Promise<WrittenDataset> {
   const { size, classNames, horizontalFlip } = source;
-  const read = encodedReader(source, options.name);
+  const readEncoded = encodedReader(source, options.name);
   const task = `Cannot write data set "${options.name}"`;
   const total = source.images.train + source.images.test;
-  const statistics = new ChannelStatistics(size.channels);
-  const images: Record<Split, number> = { train: 0, test: 0 };
-  const classCounts = { train: classNames.map(() => 0), test: classNames.map(() => 0) };
+  const { signal, journal } = options;
+  const progress = new WriteProgress(source, journal?.state);
 
   async function writeSplit(split: Split): Promise<StreamedFiles> {
-    using records = await DataFile.create(join(folder, recordFileName(split, "records")), task);
-    using index = await DataFile.create(join(folder, recordFileName(split, "index")), task);
-    let offset = 0;
-    for await (const image of read(split, options.signal)) {
-      const { path, label, bytes, height, width, pixels } = image;
-      options.signal.throwIfAborted();
-      if (split === "train") statistics.add(pixels);
-      const name = new TextEncoder().encode(path);
-      await records.write(name);
-      await records.write(bytes);
-      const [nameBytes, imageBytes] = [name.length, bytes.length];
-      await index.write(encodeRecord({ offset, nameBytes, imageBytes, checksum: crc32(bytes), label, height, width }));
-      offset += nameBytes + imageBytes;
-      images[split]++;
-      classCounts[split][label]++;
-      options.onProgress?.(images.train + images.test, total);
+    const [recordFile, indexFile] = [recordFileName(split, "records"), recordFileName(split, "index")];
+    const open = (name: string) => DataFile.open(join(folder, name), { task, kept: progress.lengthOf(name) });
+    using records = await open(recordFile);
+    using index = await open(indexFile);
+    try {
+      const read = progress.isWhole(split) ? [] : readEncoded(split, signal, progress.startOf(split));
+      for await (const { path, label, bytes, height, width, pixels, position } of read) {
+        signal.throwIfAborted();
+        const name = new TextEncoder().encode(path);
+        const [nameBytes, imageBytes, offset] = [name.length, bytes.length, records.bytes];
+        await records.write(name);
+        await records.write(bytes);
+        await index.write(
+          encodeRecord({ offset, nameBytes, imageBytes, checksum: crc32(bytes), label, height, width }),
+        );
+        progress.add(split, {
+          labels: [label],
+          pixels: split === "train" ? pixels : undefined,
+          position,
+          lengths: { [recordFile]: records.bytes, [indexFile]: index.bytes },
+        });
+        options.onProgress?.(progress.images.train + progress.images.test, total);
+        await journal?.note(progress, [records, index]);
+      }
+    } catch (error) {
+      if (signal.aborted) await journal?.keep(progress, [records, index]);
+      throw error;
     }
     return { records: await records.finish(), index: await index.finish() };
   }
   const files = { train: await writeSplit("train"), test: await writeSplit("test") };
 
+  const { images, classCounts } = progress;
   const description: DatasetDescription = {
     name: options.name,
     kind: "streamed",
@@ -65,7 +76,7 @@ export async function writeStreamedDataset(
     channels: size.channels,
     classNames,
     images,
-    ...statistics.result(),
+    ...progress.statistics.result(),
     // Crops of random size and place come instead.
     cropPadding: 0,
     horizontalFlip,

@@ -1,6 +1,6 @@
 /** Image files sorted into classes, wherever they come from, as a source: decoded, scaled, spread evenly. */
 import { balancedOrder } from "../class_order.ts";
-import type { EncodedImage, ImageSize, ImageSource, LabelledImages, Split } from "../dataset.ts";
+import type { EncodedImage, ImageSize, ImageSource, ReadPosition, ReadStart, SourceChunk, Split } from "../dataset.ts";
 import { CHUNK_BYTES, formatCount, formatSize, imageBytes, SPLITS } from "../dataset.ts";
 import { DatasetError, ImageError } from "../errors.ts";
 import { decodeImage, inspectImage } from "../images/decode.ts";
@@ -64,8 +64,8 @@ export function imageSetSource(set: ImageSet): ImageSource {
     // Photographs may be mirrored; grey images are more often digits, letters or scans.
     horizontalFlip: size.channels === 3,
     skipped,
-    read: (split, signal) => readImages(set, split, signal),
-    readEncoded: (split, signal) => readEncodedImages(set, split, signal),
+    read: (split, signal, start) => readImages(set, { split, signal, start }),
+    readEncoded: (split, signal, start) => readEncodedImages(set, { split, signal, start }),
     describe: (images, kind) =>
       `${title} of ${formatCount(classNames.length)} classes, ` +
       `${kind === "packed" ? "scaled" : "kept as files and cropped"} to ${formatSize(size)}: ` +
@@ -121,21 +121,29 @@ function checkNoClassEmpty(counts: readonly number[], { classNames, skipped }: I
   );
 }
 
-async function* readImages(set: ImageSet, split: Split, signal: AbortSignal): AsyncGenerator<LabelledImages> {
+interface Reading {
+  readonly split: Split;
+  readonly signal: AbortSignal;
+  readonly start?: ReadStart;
+}
+
+async function* readImages(set: ImageSet, reading: Reading): AsyncGenerator<SourceChunk> {
   const bytes = imageBytes(set.size);
   const chunk = new ImageChunk(Math.max(1, Math.floor(CHUNK_BYTES / bytes)), bytes);
   const decode = (file: Uint8Array) => decodeImage(file, set.size);
-  for await (const { label, result } of readFiles(set, decode, { split, signal })) {
+  let last: ReadPosition | undefined;
+  for await (const { label, result, position } of readFiles(set, decode, reading)) {
     chunk.add(result, label);
-    if (chunk.isFull) yield chunk.take();
+    last = position;
+    if (chunk.isFull) yield { ...chunk.take(), position };
   }
-  if (!chunk.isEmpty) yield chunk.take();
+  if (!chunk.isEmpty) yield { ...chunk.take(), position: last };
 }
 
-async function* readEncodedImages(set: ImageSet, split: Split, signal: AbortSignal): AsyncGenerator<EncodedImage> {
+async function* readEncodedImages(set: ImageSet, reading: Reading): AsyncGenerator<EncodedImage> {
   const inspect = async (bytes: Uint8Array) => ({ bytes, ...await inspectImage(bytes, set.size, CENTER_CROP) });
-  for await (const { label, file, result } of readFiles(set, inspect, { split, signal })) {
-    yield { path: file.path, label, ...result };
+  for await (const { label, file, result, position } of readFiles(set, inspect, reading)) {
+    yield { path: file.path, label, position, ...result };
   }
 }
 
@@ -143,18 +151,21 @@ async function* readEncodedImages(set: ImageSet, split: Split, signal: AbortSign
 async function* readFiles<T extends object>(
   set: ImageSet,
   decode: (bytes: Uint8Array) => Promise<T>,
-  { split, signal }: { readonly split: Split; readonly signal: AbortSignal },
-): AsyncGenerator<LabelledFile & { readonly result: T }> {
-  const kept = set.classNames.map(() => 0);
-  for await (const batch of set.batches(split)) {
+  { split, signal, start }: Reading,
+): AsyncGenerator<LabelledFile & { readonly result: T; readonly position: ReadPosition }> {
+  const kept = start ? [...start.taken] : set.classNames.map(() => 0);
+  let files = 0;
+  for await (const batch of filesFrom(set, split, start)) {
     for await (const { label, file, result } of mapInOrder(batch, prepare, { concurrency: READ_AHEAD })) {
       signal.throwIfAborted();
+      files++;
       if (typeof result === "string") {
         set.skipped.add(file.path, result);
         continue;
       }
       kept[label]++;
-      yield { label, file, result };
+      const position = { files: (start?.files ?? 0) + files, skipped: set.skipped.summary };
+      yield { label, file, result, position };
     }
   }
   checkNoClassEmpty(kept, set, split);
@@ -162,6 +173,24 @@ async function* readFiles<T extends object>(
   async function prepare({ label, file }: LabelledFile) {
     signal.throwIfAborted();
     return { label, file, result: await decodeFile(file, decode) };
+  }
+}
+
+/** The files of a split that come after `start`; what was left out before it is what `start` says. */
+async function* filesFrom(
+  set: ImageSet,
+  split: Split,
+  start: ReadStart | undefined,
+): AsyncGenerator<Iterable<LabelledFile>> {
+  let toPass = start?.files ?? 0;
+  let isRestored = start === undefined;
+  for await (const batch of set.batches(split)) {
+    const files = batch[Symbol.iterator]();
+    while (toPass > 0 && !files.next().done) toPass--;
+    if (toPass > 0) continue;
+    if (start && !isRestored) set.skipped.restore(start.skipped);
+    isRestored = true;
+    yield { [Symbol.iterator]: () => files };
   }
 }
 

@@ -1,4 +1,4 @@
-import { formatCount, type SkippedFile } from "../dataset.ts";
+import { formatCount, type SkippedFile, type SkippedSummary } from "../dataset.ts";
 
 /** Files named in a sentence. */
 const EXAMPLES = 5;
@@ -11,6 +11,7 @@ const MAX_PATH = 300;
 export class SkippedFiles {
   #count = 0;
   readonly #files: SkippedFile[] = [];
+  #summary: SkippedSummary | undefined;
 
   get count(): number {
     return this.#count;
@@ -21,7 +22,20 @@ export class SkippedFiles {
     return this.#files;
   }
 
+  /** All so far; later files do not change it. */
+  get summary(): SkippedSummary {
+    return this.#summary ??= { count: this.#count, files: [...this.#files] };
+  }
+
+  /** What an earlier reading of the same source had come to takes the place of all so far. */
+  restore({ count, files }: SkippedSummary): void {
+    this.#count = count;
+    this.#files.splice(0, Infinity, ...files);
+    this.#summary = undefined;
+  }
+
   add(path: string, reason: string): void {
+    this.#summary = undefined;
     this.#count++;
     if (this.#files.length < REMEMBERED) this.#files.push({ path: path.slice(0, MAX_PATH), reason });
   }

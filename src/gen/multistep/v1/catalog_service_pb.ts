@@ -825,7 +825,8 @@ export const CatalogService: GenService<{
   },
   /**
    * Registers a data set from a file or folder that lies where the server may read; streams progress, then a report and
-   * the data set. Ending the call early ends the import, which leaves nothing behind.
+   * the data set. Ending the call early ends the import, which leaves no data set; of image files, the same request goes
+   * on where it was, within a week.
    *
    * @generated from rpc multistep.v1.CatalogService.ImportDataset
    */
