@@ -35,5 +35,13 @@ export {
 } from "./network.ts";
 export { modelFamilies, type ModelFamily } from "./networks/zoo.ts";
 export { type SchemeName, schemeNames } from "./schemes/registry.ts";
-export type { DepthRule, DropScaling, StochasticDepth, StochasticTraining } from "./stochastic/choices.ts";
+export type {
+  DepthRule,
+  DropPath,
+  DropScaling,
+  NoiseInjection,
+  NoiseKind,
+  StochasticDepth,
+  StochasticTraining,
+} from "./stochastic/choices.ts";
 export type { ModelSpec, NetworkSpec, StageSpec, Transition } from "./spec.ts";

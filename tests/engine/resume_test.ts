@@ -13,11 +13,14 @@ import { smallConfig, workerProcessId } from "../support/small_training.ts";
 const never = new AbortController().signal;
 const folder = "runs/stopped";
 
-/** Crops, mirrors and dropped blocks. Steps 4, 8, 12, 16 within epochs of 6 steps, and 6, 12, 18 after them. */
+/** Crops, mirrors, dropped blocks and noise. Steps 4, 8, 12, 16 within epochs of 6 steps, and 6, 12, 18 after them. */
 const config: TrainingConfig = {
   ...smallConfig,
   checkpointEverySteps: 4,
-  stochastic: { depth: { survival: 0.5, rule: "zero_based", scaling: "training" } },
+  stochastic: {
+    depth: { survival: 0.5, rule: "zero_based", scaling: "training" },
+    noise: { kind: "gaussian_then_uniform", sigma: 0.001 },
+  },
 };
 
 /** An event without what depends on the clock, on the run's folder, and on where it was paused (which files are kept). */

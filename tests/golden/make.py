@@ -18,7 +18,7 @@ metadata has one entry, `about`: JSON with the versions and what the tensors do 
                            parameters and BN statistics
 - scheme_*.safetensors     a network of each further scheme (schemes.py has their layouts), the same tensors
 - blocks.safetensors      one step of every scheme over every kind of block (blocks.py says how a case is stored)
-- stochastic.safetensors   steps of these networks with blocks dropped; stochastic.py makes it, after this script
+- stochastic.safetensors   steps of these networks that chance has a part in; stochastic.py makes it, after this script
 - state_dict*.safetensors  what users of PyTorch save, and the logits of it (state_dicts.py)
 - python.safetensors       a file that Python's safetensors wrote, with every dtype that we read
 """
@@ -42,7 +42,7 @@ from state_dicts import MEAN, STD, make_state_dicts
 from training import CASES, SCHEME_CASES, network_fixture
 
 FOLDER = Path(__file__).parent
-MAX_TOTAL_BYTES = 3_400_000
+MAX_TOTAL_BYTES = 3_500_000
 
 
 def write(name: str, arrays: dict[str, np.ndarray], about: dict[str, object]) -> None:

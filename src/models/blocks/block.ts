@@ -1,4 +1,5 @@
 import type { Draw, Graph, Tensor } from "../../gpu/mod.ts";
+import type { Join, JoinWeights } from "../stochastic/drop_path.ts";
 
 /** A right-hand side f of u' = f(u). Calling it again uses the same weights again. */
 export type Term = (u: Tensor) => Tensor;
@@ -10,15 +11,23 @@ export interface TermShape {
   readonly stride: number;
 }
 
+/** What a scheme takes of chance, a block; absent where nothing is left to it. */
+export interface BlockChance {
+  /** Of stochastic depth: what the step's increment is multiplied by, which is left out where it is 0. */
+  readonly draw?: Draw;
+  /** Of drop-path: what a join multiplies its inputs by, which are left out where it is 0. */
+  readonly join?: (join: Join) => JoinWeights;
+  /** Of shake-shake: what two branches are multiplied by. */
+  readonly mixture?: () => readonly [Draw, Draw];
+}
+
 /** What is integrated in one step. */
-export interface ResidualBlock {
+export interface ResidualBlock extends BlockChance {
   /** "stage1.block0" */
   readonly name: string;
   /** Of f; f(u) has the output's shape. */
   readonly shape: TermShape;
   readonly f: Term;
-  /** What stochastic depth multiplies the step's increment by, which is left out where it is 0. */
-  readonly draw?: Draw;
   /** P: brings u to the output's shape; absent where the shape does not change. */
   readonly project?: (u: Tensor) => Tensor;
   /** Q: the same for the step's history, with weights of its own, where a scheme asks for it. */

@@ -10,8 +10,9 @@ import {
 } from "../../gpu/mod.ts";
 import type { Activation, BlockFactory } from "../blocks/block.ts";
 import type { Scheme } from "../schemes/scheme.ts";
+import { blockChance } from "../stochastic/block_chance.ts";
 import type { StochasticTraining } from "../stochastic/choices.ts";
-import { recordDepthDraw } from "../stochastic/depth.ts";
+import { recordNoise } from "../stochastic/noise.ts";
 
 export interface Stage {
   readonly blocks: number;
@@ -49,7 +50,7 @@ export function recordResidualNetwork(
   images: Tensor,
   classes: number,
 ): Tensor {
-  const { scheme, activation, stages, stochastic: { depth } = {} } = network;
+  const { scheme, activation, stages, stochastic = {} } = network;
   const blocks = stages.reduce((sum, stage) => sum + stage.blocks, 0);
   let index = 0;
   let state = scheme.init(recordStem(graph, network, images));
@@ -59,9 +60,10 @@ export function recordResidualNetwork(
       const { outputChannels } = stage;
       const name = `stage${s + 1}.block${b}`;
       const block = stage.block(graph, { name, inputChannels, outputChannels, stride: b === 0 ? stage.stride : 1 });
-      const draw = depth && recordDepthDraw(graph, depth, { name, index, blocks });
-      state = scheme.step(graph, { ...block, draw }, state);
+      const place = { name, index, blocks };
+      state = scheme.step(graph, { ...block, ...blockChance(graph, stochastic, place) }, state);
       if (activation === "post") state = { ...state, u: relu(graph, `${name}.relu`, state.u) };
+      if (stochastic.noise) state = { ...state, u: recordNoise(graph, state.u, stochastic.noise, place) };
       inputChannels = outputChannels;
       index++;
     }

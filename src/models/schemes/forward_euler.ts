@@ -10,7 +10,7 @@ import type { Scheme } from "./scheme.ts";
  */
 export const forwardEuler: Scheme = {
   name: "forward Euler",
-  hasIncrement: true,
+  takes: ["depth", "noise"],
   init: (u0) => ({ u: u0, history: [] }),
   step: (graph, block, { u }) => ({ u: eulerStep(graph, block, u).u, history: [] }),
 };

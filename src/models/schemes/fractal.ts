@@ -1,4 +1,4 @@
-import { combine, type Graph, type Tensor } from "../../gpu/mod.ts";
+import { combine, type Draw, type Graph, type Tensor } from "../../gpu/mod.ts";
 import { type ResidualBlock, sameShapeTerm } from "../blocks/block.ts";
 import type { Scheme } from "./scheme.ts";
 
@@ -16,13 +16,15 @@ export const MAX_FRACTAL_COLUMNS = 4;
  * section 2). A change of shape is made by the first T of each path, so no step of forward Euler is taken there.
  *
  * Larsson et al. 2017, "FractalNet: Ultra-Deep Neural Networks without Residuals", which joins all columns that end at
- * one place with equal weights; here joins are nested, as the formula says.
+ * one place with equal weights; here joins are nested, as the formula says. In training, drop-path may leave inputs of
+ * joins out.
  */
 export function fractal(columns: number): Scheme {
   return {
     name: `fractal of ${columns} columns`,
     init: (u0) => ({ u: u0, history: [] }),
-    step: (graph, block, { u }) => ({ u: new Fractal(graph, block).apply(u, columns), history: [] }),
+    takes: columns > 1 ? ["dropPath", "noise"] : ["noise"],
+    step: (graph, block, { u }) => ({ u: new Fractal(graph, block, columns).apply(u, columns), history: [] }),
   };
 }
 
@@ -30,20 +32,26 @@ export function fractal(columns: number): Scheme {
 class Fractal {
   readonly #graph: Graph;
   readonly #block: ResidualBlock;
+  readonly #columns: number;
   /** Of each column, and of joins. */
   readonly #used: number[] = [];
 
-  constructor(graph: Graph, block: ResidualBlock) {
+  constructor(graph: Graph, block: ResidualBlock, columns: number) {
     this.#graph = graph;
     this.#block = block;
+    this.#columns = columns;
   }
 
-  /** F_columns(u). */
-  apply(u: Tensor, columns: number): Tensor {
-    const short = this.#term(u, columns);
-    if (columns === 1) return short;
-    const long = this.apply(this.apply(u, columns - 1), columns - 1);
-    return combine(this.#graph, `${this.#block.name}.u`, [[1 / 2, short], [1 / 2, long]]);
+  /** F_column(u), which drop-path may have as part of a path. */
+  apply(u: Tensor, column: number, within?: Draw): Tensor {
+    if (column === 1) return this.#term(u, column);
+    const [graph, name] = [this.#graph, `${this.#block.name}.u`];
+    const weights = this.#block.join?.({ column, columns: this.#columns, within });
+    const short = graph.gated(weights?.short, () => this.#term(u, column));
+    const path = weights?.long;
+    const long = graph.gated(path, () => this.apply(this.apply(u, column - 1, path), column - 1, path));
+    if (!weights) return combine(graph, name, [[1 / 2, short], [1 / 2, long]]);
+    return combine(graph, name, [[1, short, weights.short], [1, long, weights.long]]);
   }
 
   #term(u: Tensor, column: number): Tensor {

@@ -12,7 +12,7 @@ import type { Scheme } from "./scheme.ts";
  */
 export const leapfrog: Scheme = {
   name: "leapfrog",
-  hasIncrement: true,
+  takes: ["depth", "noise"],
   init: (u0) => ({ u: u0, history: [] }),
   step(graph, block, { u, history: [previous] }) {
     if (block.project) {

@@ -24,7 +24,7 @@ export interface LinearMultistepOptions {
 export function linearMultistep({ transition, perChannel = false }: LinearMultistepOptions): Scheme {
   return {
     name: "linear multi-step",
-    hasIncrement: true,
+    takes: ["depth", "noise"],
     init: (u0) => ({ u: u0, history: [] }),
     step(graph, block, { u, history: [previous] }) {
       if (!previous || (block.project && transition === "plain")) {

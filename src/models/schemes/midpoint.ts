@@ -11,7 +11,7 @@ import type { Scheme } from "./scheme.ts";
  */
 export const midpoint: Scheme = {
   name: "midpoint",
-  hasIncrement: true,
+  takes: ["depth", "noise"],
   init: (u0) => ({ u: u0, history: [] }),
   step(graph, block, { u, history: [previous] }) {
     if (!previous || block.project) {

@@ -14,7 +14,7 @@ const GAMMA = 0.9;
  */
 export const momentum: Scheme = {
   name: "momentum",
-  hasIncrement: true,
+  takes: ["depth", "noise"],
   init: (u0) => ({ u: u0, history: [] }),
   step(graph, block, { u, history: [previous] }) {
     const current = block.project?.(u) ?? u;

@@ -1,4 +1,4 @@
-import { combine, type Tensor } from "../../gpu/mod.ts";
+import { combine, type Draw, type Tensor } from "../../gpu/mod.ts";
 import type { ResidualBlock } from "../blocks/block.ts";
 import { eulerStep } from "./forward_euler.ts";
 import type { Scheme } from "./scheme.ts";
@@ -16,34 +16,44 @@ import type { Scheme } from "./scheme.ts";
  */
 export const poly2: Scheme = polynet("poly-2", ({ f }, u) => {
   const first = f(u);
-  return [first, f(first)];
+  return [[first], [f(first)]];
 });
 
 /** u + F(u) + F(F(u)) + F(F(F(u))); see poly2. */
 export const poly3: Scheme = polynet("poly-3", ({ f }, u) => {
   const first = f(u);
   const second = f(first);
-  return [first, second, f(second)];
+  return [[first], [second], [f(second)]];
 });
 
 /** u + F(u) + G(F(u)); see poly2. */
 export const mpoly2: Scheme = polynet("mpoly-2", (block, u) => {
   const first = block.f(u);
-  return [first, block.term("g", block.shape)(first)];
+  return [[first], [block.term("g", block.shape)(first)]];
 });
 
-/** u + F(u) + G(u); see poly2. */
-export const twoWay: Scheme = polynet("2-way", (block, u) => [block.f(u), block.term("g", block.shape)(u)]);
+/** u + F(u) + G(u), or u + eta F(u) + (1 - eta) G(u) of shake-shake; see poly2. */
+export const twoWay: Scheme = {
+  ...polynet("2-way", (block, u) => {
+    const [eta, rest] = block.mixture?.() ?? [];
+    return [[block.f(u), eta], [block.term("g", block.shape)(u), rest]];
+  }),
+  takes: ["depth", "shakeShake", "noise"],
+};
 
-function polynet(name: string, increments: (block: ResidualBlock, u: Tensor) => Tensor[]): Scheme {
+type Increment = readonly [value: Tensor, draw?: Draw];
+
+/** @param increments What a step adds to u, each times its own draw, or the block's. */
+function polynet(name: string, increments: (block: ResidualBlock, u: Tensor) => readonly Increment[]): Scheme {
   return {
     name,
-    hasIncrement: true,
+    takes: ["depth", "noise"],
     init: (u0) => ({ u: u0, history: [] }),
     step(graph, block, { u }) {
       if (block.project) return { u: eulerStep(graph, block, u).u, history: [] };
       const { draw } = block;
-      const terms = graph.gated(draw, () => increments(block, u)).map((tensor) => [1, tensor, draw] as const);
+      const terms = graph.gated(draw, () => increments(block, u))
+        .map(([tensor, own = draw]) => [1, tensor, own] as const);
       return { u: combine(graph, `${block.name}.u`, [[1, u], ...terms]), history: [] };
     },
   };

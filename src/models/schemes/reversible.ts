@@ -12,12 +12,14 @@ import type { Scheme, SchemeState } from "./scheme.ts";
  * with the inverse Y_n = Y_{n+1} - g(X_{n+1}), X_n = X_{n+1} - f(Y_n). One step, order 1: symplectic Euler for the system
  * X' = f(Y), Y' = g(X), stable for |z| < 2 where f(Y) = z Y and g(X) = -z X. f and g are terms of the block at half its
  * channels. A block that changes the shape takes a step of forward Euler with all channels, which is not reversible:
- * training keeps the activations of those blocks and of one reversible step, whatever the depth.
+ * training keeps the activations of those blocks and of one reversible step, whatever the depth. Noise after a step would
+ * have to be computed again too.
  *
  * Gomez et al. 2017, "The Reversible Residual Network: Backpropagation Without Storing Activations".
  */
 export const reversible: Scheme = {
   name: "reversible",
+  takes: [],
   init: (u0) => ({ u: u0, history: [] }),
   step(graph, block, state) {
     const { name } = block;

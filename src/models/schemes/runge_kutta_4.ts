@@ -14,7 +14,7 @@ import type { Scheme } from "./scheme.ts";
  */
 export const rungeKutta4: Scheme = {
   name: "Runge-Kutta 4",
-  hasIncrement: true,
+  takes: ["depth", "noise"],
   init: (u0) => ({ u: u0, history: [] }),
   step(graph, block, { u }) {
     if (block.project) return { u: eulerStep(graph, block, u).u, history: [] };

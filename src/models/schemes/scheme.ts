@@ -1,5 +1,9 @@
 import type { Graph, Tensor } from "../../gpu/mod.ts";
 import type { ResidualBlock } from "../blocks/block.ts";
+import type { StochasticTraining } from "../stochastic/choices.ts";
+
+/** A kind of chance in training; see stochastic/choices.ts. */
+export type ChanceKind = keyof StochasticTraining;
 
 /** Where a scheme stands: the solution and what it remembers of earlier steps. */
 export interface SchemeState {
@@ -17,10 +21,10 @@ export interface Scheme {
   /** "forward Euler", "linear multi-step" */
   readonly name: string;
   /**
-   * Whether a step is terms that are linear in u and its history, and one increment of f; it records the increment under
-   * the block's draw and multiplies it by that, so stochastic depth can drop it.
+   * The chance that it has a place for. `depth`: a step is terms that are linear in u and its history and one increment
+   * of f, which it records under the block's draw and multiplies by that.
    */
-  readonly hasIncrement?: boolean;
+  readonly takes: readonly ChanceKind[];
   init(u0: Tensor): SchemeState;
   step(graph: Graph, block: ResidualBlock, state: SchemeState): SchemeState;
   /** What the network goes on with after the last step, where it is not the state's u. */

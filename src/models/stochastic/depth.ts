@@ -6,15 +6,9 @@
  *
  * and of forward Euler u_{n+1} = u_n, or P(u_n) where the shape changes (Lu et al. 2018, section 3.2).
  */
-import { type Draw, type Graph, pcg4d, PURPOSE, type StepKey } from "../../gpu/mod.ts";
+import { type Draw, type Graph, PURPOSE, type StepKey } from "../../gpu/mod.ts";
 import type { StochasticDepth } from "./choices.ts";
-
-/** Which of a network's blocks, counted from 0. */
-export interface BlockPlace {
-  readonly name: string;
-  readonly index: number;
-  readonly blocks: number;
-}
+import { type BlockPlace, chances } from "./place.ts";
 
 /** p of a block. */
 export function survivalProbability(
@@ -26,13 +20,12 @@ export function survivalProbability(
 }
 
 /** Whether a block survives in a step. */
-export function survives({ seed, step }: StepKey, index: number, probability: number): boolean {
-  const [draw] = pcg4d(seed, step, index, PURPOSE.stochasticDepth);
-  return draw / 2 ** 32 < probability;
+export function survives(key: StepKey, index: number, probability: number): boolean {
+  return chances(key, { place: index, purpose: PURPOSE.stochasticDepth })[0] < probability;
 }
 
 /** What a block's increment is multiplied by; undefined where that is always 1. */
-export function recordDepthDraw(graph: Graph, depth: StochasticDepth, place: BlockPlace): Draw | undefined {
+export function recordSurvival(graph: Graph, depth: StochasticDepth, place: BlockPlace): Draw | undefined {
   const probability = survivalProbability(depth, place);
   if (probability === 1) return undefined;
   const name = `${place.name}.survival`;
