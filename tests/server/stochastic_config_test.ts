@@ -1,6 +1,6 @@
 import { create } from "@bufbuild/protobuf";
 import { assertEquals, assertThrows } from "@std/assert";
-import { DepthRule, DropScaling, StochasticConfigSchema } from "../../src/gen/mod.ts";
+import { DepthRule, DropScaling, NoiseKind, StochasticConfigSchema } from "../../src/gen/mod.ts";
 import type { StochasticTraining } from "../../src/models/mod.ts";
 import { toStochasticConfig } from "../../src/server/convert/stochastic.ts";
 import { InvalidFieldError } from "../../src/server/errors.ts";
@@ -11,7 +11,13 @@ const depths = (["zero_based", "one_based"] as const).flatMap((rule) =>
 );
 
 Deno.test("toStochasticConfig() and checkStochastic() are inverse, for every choice", () => {
-  const all: readonly StochasticTraining[] = depths;
+  const all: readonly StochasticTraining[] = [
+    ...depths,
+    { dropPath: { rate: 0, globalShare: 1 } },
+    { shakeShake: true },
+    ...(["gaussian_then_uniform", "gaussian", "uniform"] as const).map((kind) => ({ noise: { kind, sigma: 0 } })),
+    { ...depths[0], dropPath: { rate: 0.5, globalShare: 0 }, shakeShake: true, noise: { kind: "uniform", sigma: 1 } },
+  ];
   for (const choices of all) {
     const message = create(StochasticConfigSchema, toStochasticConfig(choices));
     assertEquals(checkStochastic("stochastic", message), choices);
@@ -21,6 +27,10 @@ Deno.test("toStochasticConfig() and checkStochastic() are inverse, for every cho
 Deno.test("checkStochastic() fills in what is left out, and keeps nothing of an empty message", () => {
   assertEquals(checkStochastic("stochastic", create(StochasticConfigSchema, { depth: { survival: 1 } })), {
     depth: { survival: 1, rule: "zero_based", scaling: "training" },
+  });
+  assertEquals(checkStochastic("stochastic", create(StochasticConfigSchema, { dropPath: {}, noise: {} })), {
+    dropPath: { rate: 0.15, globalShare: 0.5 },
+    noise: { kind: "gaussian_then_uniform", sigma: 0.001 },
   });
   assertEquals(checkStochastic("stochastic", create(StochasticConfigSchema, {})), undefined);
   assertEquals(checkStochastic("stochastic", undefined), undefined);
@@ -46,5 +56,12 @@ Deno.test("checkStochastic() names the field that is wrong", () => {
   refuses(
     { depth: { survival: 0.5, dropScaling: 9 as DropScaling } },
     'Field "config.stochastic.depth.drop_scaling" must be DROP_SCALING_TRAINING (1), DROP_SCALING_TEST (2), or left',
+  );
+  refuses({ dropPath: { rate: 1 } }, 'Field "config.stochastic.drop_path.rate" must be from 0 to below 1, got 1');
+  refuses({ dropPath: { globalShare: 1.5 } }, 'Field "config.stochastic.drop_path.global_share" must be from 0 to 1');
+  refuses({ noise: { sigma: -1 } }, 'Field "config.stochastic.noise.sigma" must be a finite number of at least 0');
+  refuses(
+    { noise: { noiseKind: 4 as NoiseKind } },
+    'Field "config.stochastic.noise.noise_kind" must be NOISE_KIND_GAUSSIAN_THEN_UNIFORM (1), NOISE_KIND_GAUSSIAN (2)',
   );
 });

@@ -37,7 +37,7 @@ export function checkFraction(field: string, value: number): number {
 }
 
 /** 0 < value <= 1. */
-export function checkProbability(field: string, value: number): number {
+export function checkPart(field: string, value: number): number {
   if (value > 0 && value <= 1) return value;
   throw new InvalidFieldError(field, value, "above 0 and at most 1");
 }

@@ -3,7 +3,15 @@ import { optimizationDefaults, type ScheduleKind, type TrainingConfig } from "..
 import * as proto from "../../gen/mod.ts";
 import { isFalling, scheduleKinds } from "../convert/optimization.ts";
 import { InvalidFieldError } from "../errors.ts";
-import { checkEnum, checkFraction, checkInteger, checkNonNegative, checkPositive, checkWithin } from "./fields.ts";
+import {
+  checkEnum,
+  checkFraction,
+  checkInteger,
+  checkNonNegative,
+  checkPart,
+  checkPositive,
+  checkWithin,
+} from "./fields.ts";
 
 type OptimizerFields = Pick<
   TrainingConfig,
@@ -90,10 +98,4 @@ export function checkSchedule(
 function checkDecay(field: string, value: number | undefined): number | undefined {
   if (value === undefined || (value > 0 && value < 1)) return value;
   throw new InvalidFieldError(field, value, "above 0 and below 1, or left out");
-}
-
-/** 0 < value <= 1. */
-function checkPart(field: string, value: number): number {
-  if (value > 0 && value <= 1) return value;
-  throw new InvalidFieldError(field, value, "above 0 and at most 1");
 }

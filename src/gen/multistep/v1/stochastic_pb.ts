@@ -10,7 +10,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file multistep/v1/stochastic.proto.
  */
 export const file_multistep_v1_stochastic: GenFile = /*@__PURE__*/
-  fileDesc("Ch1tdWx0aXN0ZXAvdjEvc3RvY2hhc3RpYy5wcm90bxIMbXVsdGlzdGVwLnYxIkAKEFN0b2NoYXN0aWNDb25maWcSLAoFZGVwdGgYASABKAsyHS5tdWx0aXN0ZXAudjEuU3RvY2hhc3RpY0RlcHRoIoEBCg9TdG9jaGFzdGljRGVwdGgSEAoIc3Vydml2YWwYASABKAESKwoKZGVwdGhfcnVsZRgCIAEoDjIXLm11bHRpc3RlcC52MS5EZXB0aFJ1bGUSLwoMZHJvcF9zY2FsaW5nGAMgASgOMhkubXVsdGlzdGVwLnYxLkRyb3BTY2FsaW5nKlwKCURlcHRoUnVsZRIaChZERVBUSF9SVUxFX1VOU1BFQ0lGSUVEEAASGQoVREVQVEhfUlVMRV9aRVJPX0JBU0VEEAESGAoUREVQVEhfUlVMRV9PTkVfQkFTRUQQAipdCgtEcm9wU2NhbGluZxIcChhEUk9QX1NDQUxJTkdfVU5TUEVDSUZJRUQQABIZChVEUk9QX1NDQUxJTkdfVFJBSU5JTkcQARIVChFEUk9QX1NDQUxJTkdfVEVTVBACYgZwcm90bzM");
+  fileDesc("Ch1tdWx0aXN0ZXAvdjEvc3RvY2hhc3RpYy5wcm90bxIMbXVsdGlzdGVwLnYxIq0BChBTdG9jaGFzdGljQ29uZmlnEiwKBWRlcHRoGAEgASgLMh0ubXVsdGlzdGVwLnYxLlN0b2NoYXN0aWNEZXB0aBIpCglkcm9wX3BhdGgYAiABKAsyFi5tdWx0aXN0ZXAudjEuRHJvcFBhdGgSEwoLc2hha2Vfc2hha2UYAyABKAgSKwoFbm9pc2UYBCABKAsyHC5tdWx0aXN0ZXAudjEuTm9pc2VJbmplY3Rpb24igQEKD1N0b2NoYXN0aWNEZXB0aBIQCghzdXJ2aXZhbBgBIAEoARIrCgpkZXB0aF9ydWxlGAIgASgOMhcubXVsdGlzdGVwLnYxLkRlcHRoUnVsZRIvCgxkcm9wX3NjYWxpbmcYAyABKA4yGS5tdWx0aXN0ZXAudjEuRHJvcFNjYWxpbmciUgoIRHJvcFBhdGgSEQoEcmF0ZRgBIAEoAUgAiAEBEhkKDGdsb2JhbF9zaGFyZRgCIAEoAUgBiAEBQgcKBV9yYXRlQg8KDV9nbG9iYWxfc2hhcmUiWwoOTm9pc2VJbmplY3Rpb24SKwoKbm9pc2Vfa2luZBgBIAEoDjIXLm11bHRpc3RlcC52MS5Ob2lzZUtpbmQSEgoFc2lnbWEYAiABKAFIAIgBAUIICgZfc2lnbWEqXAoJRGVwdGhSdWxlEhoKFkRFUFRIX1JVTEVfVU5TUEVDSUZJRUQQABIZChVERVBUSF9SVUxFX1pFUk9fQkFTRUQQARIYChRERVBUSF9SVUxFX09ORV9CQVNFRBACKl0KC0Ryb3BTY2FsaW5nEhwKGERST1BfU0NBTElOR19VTlNQRUNJRklFRBAAEhkKFURST1BfU0NBTElOR19UUkFJTklORxABEhUKEURST1BfU0NBTElOR19URVNUEAIqfgoJTm9pc2VLaW5kEhoKFk5PSVNFX0tJTkRfVU5TUEVDSUZJRUQQABIkCiBOT0lTRV9LSU5EX0dBVVNTSUFOX1RIRU5fVU5JRk9STRABEhcKE05PSVNFX0tJTkRfR0FVU1NJQU4QAhIWChJOT0lTRV9LSU5EX1VOSUZPUk0QA2IGcHJvdG8z");
 
 /**
  * Chance in a network in training. All draws follow from the run's seed and the step, so a resumed run repeats them.
@@ -24,6 +24,28 @@ export type StochasticConfig = Message<"multistep.v1.StochasticConfig"> & {
    * @generated from field: multistep.v1.StochasticDepth depth = 1;
    */
   depth?: StochasticDepth | undefined;
+
+  /**
+   * For FRACTAL of two columns at least.
+   *
+   * @generated from field: multistep.v1.DropPath drop_path = 2;
+   */
+  dropPath?: DropPath | undefined;
+
+  /**
+   * For TWO_WAY: u' = u + eta f(u) + (1 - eta) g(u), eta from U(0, 1), drawn for each block and batch; in evaluation 1/2.
+   * Not beside stochastic depth.
+   *
+   * @generated from field: bool shake_shake = 3;
+   */
+  shakeShake: boolean;
+
+  /**
+   * For all schemes but REVERSIBLE.
+   *
+   * @generated from field: multistep.v1.NoiseInjection noise = 4;
+   */
+  noise?: NoiseInjection | undefined;
 };
 
 /**
@@ -68,6 +90,64 @@ export type StochasticDepth = Message<"multistep.v1.StochasticDepth"> & {
  */
 export const StochasticDepthSchema: GenMessage<StochasticDepth> = /*@__PURE__*/
   messageDesc(file_multistep_v1_stochastic, 1);
+
+/**
+ * Joins take the mean of the inputs that are left; what leads to none of them is not computed. Evaluation takes the mean
+ * of all.
+ *
+ * @generated from message multistep.v1.DropPath
+ */
+export type DropPath = Message<"multistep.v1.DropPath"> & {
+  /**
+   * The probability with which a join loses each of its inputs, never all: from 0 to below 1, default 0.15.
+   *
+   * @generated from field: optional double rate = 1;
+   */
+  rate?: number | undefined;
+
+  /**
+   * The part of the steps in which one column alone is left of the whole network, drawn anew for each: from 0 to 1,
+   * default 0.5. The rate is that of the other steps.
+   *
+   * @generated from field: optional double global_share = 2;
+   */
+  globalShare?: number | undefined;
+};
+
+/**
+ * Describes the message multistep.v1.DropPath.
+ * Use `create(DropPathSchema)` to create a new message.
+ */
+export const DropPathSchema: GenMessage<DropPath> = /*@__PURE__*/
+  messageDesc(file_multistep_v1_stochastic, 2);
+
+/**
+ * Noise on the result of each block, drawn anew for every value and step, in training alone.
+ *
+ * @generated from message multistep.v1.NoiseInjection
+ */
+export type NoiseInjection = Message<"multistep.v1.NoiseInjection"> & {
+  /**
+   * Default GAUSSIAN_THEN_UNIFORM.
+   *
+   * @generated from field: multistep.v1.NoiseKind noise_kind = 1;
+   */
+  noiseKind: NoiseKind;
+
+  /**
+   * At least 0, default 0.001.
+   *
+   * @generated from field: optional double sigma = 2;
+   */
+  sigma?: number | undefined;
+};
+
+/**
+ * Describes the message multistep.v1.NoiseInjection.
+ * Use `create(NoiseInjectionSchema)` to create a new message.
+ */
+export const NoiseInjectionSchema: GenMessage<NoiseInjection> = /*@__PURE__*/
+  messageDesc(file_multistep_v1_stochastic, 3);
 
 /**
  * How the probability of survival falls with the depth l of a block among L.
@@ -132,4 +212,41 @@ export enum DropScaling {
  */
 export const DropScalingSchema: GenEnum<DropScaling> = /*@__PURE__*/
   enumDesc(file_multistep_v1_stochastic, 1);
+
+/**
+ * @generated from enum multistep.v1.NoiseKind
+ */
+export enum NoiseKind {
+  /**
+   * @generated from enum value: NOISE_KIND_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * N(0, sigma) after the first block, U(0, sigma) after later ones (Lu et al. 2018).
+   *
+   * @generated from enum value: NOISE_KIND_GAUSSIAN_THEN_UNIFORM = 1;
+   */
+  GAUSSIAN_THEN_UNIFORM = 1,
+
+  /**
+   * N(0, sigma) after each block.
+   *
+   * @generated from enum value: NOISE_KIND_GAUSSIAN = 2;
+   */
+  GAUSSIAN = 2,
+
+  /**
+   * U(0, sigma) after each block.
+   *
+   * @generated from enum value: NOISE_KIND_UNIFORM = 3;
+   */
+  UNIFORM = 3,
+}
+
+/**
+ * Describes the enum multistep.v1.NoiseKind.
+ */
+export const NoiseKindSchema: GenEnum<NoiseKind> = /*@__PURE__*/
+  enumDesc(file_multistep_v1_stochastic, 2);
 
