@@ -41,6 +41,12 @@ Deno.test("a network trained by chance evaluates and infers from its checkpoint 
         assert(difference < 1e-5, `the losses differ by ${difference}`);
         const { probabilities } = await engine.infer({ checkpoint, pixels: new Uint8Array(784), images: 1 }, never);
         assert(probabilities.every((value) => value >= 0 && value <= 1), "probabilities are finite");
+
+        // Of the file alone, as on another server.
+        const source = `${dataDir}/${checkpoint}`;
+        const imported = await engine.importModel({ source, name: `imported-${index}` }, never);
+        const again = { checkpoint: imported.checkpoint.path, pixels: new Uint8Array(784), images: 1 };
+        assertEquals((await engine.infer(again, never)).probabilities, probabilities);
       });
     }
 
