@@ -29,7 +29,7 @@ interface FeedParts {
   readonly viewOf: (epoch: number) => View;
   /** Whether batches are filled up to the batch size. */
   readonly filled: boolean;
-  /** Epochs that are prepared beforehand, from 0. */
+  /** How many there are: at the end of each but the last, the next one is begun. 0: none is begun unasked. */
   readonly epochs: number;
 }
 
@@ -38,6 +38,7 @@ export interface TrainingStream {
   readonly count: number;
   readonly batchSize: number;
   readonly seed: number;
+  /** Of the run. */
   readonly epochs: number;
   /** `off`: images are cropped as for evaluation. */
   readonly crop: RandomResizedCrop | "off";
