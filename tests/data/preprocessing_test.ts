@@ -3,7 +3,7 @@ import sharp from "sharp";
 import { decodeKnownImage } from "../../src/data/images/decode.ts";
 import { frameOf } from "../../src/data/images/preprocessing.ts";
 import { CENTER_CROP, decodeImage, STRETCH } from "../../src/data/mod.ts";
-import { rawPng } from "./fixtures.ts";
+import { png, rawPng } from "./fixtures.ts";
 
 const INPUT = { height: 224, width: 224, channels: 3 } as const;
 
@@ -94,6 +94,14 @@ Deno.test("decodeImage() of a large JPEG's centre is near to decoding all of it"
   const difference = fromJpeg.reduce((sum, value, i) => sum + Math.abs(value - fromPng[i]), 0) / fromJpeg.length;
   assert(difference < 2, `${difference}`);
   assertEquals(await decodeImage(jpeg, INPUT, CENTER_CROP), fromJpeg);
+});
+
+Deno.test("decodeImage() cuts the centre of images as thin as are accepted", async () => {
+  for (const [width, height] of [[16384, 1], [1, 16384], [1, 1]]) {
+    const file = await png({ width, height }, "#ff0000");
+    const decoded = await decodeImage(file, INPUT, CENTER_CROP);
+    assertEquals([decoded.length, decoded[0], decoded[1]], [224 * 224 * 3, 255, 0]);
+  }
 });
 
 Deno.test("decodeImage() cuts the centre of grey, palette, 16-bit, CMYK and transparent files", async () => {
