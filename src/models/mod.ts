@@ -1,5 +1,12 @@
 /** The networks: what a block computes, how a scheme steps, which networks there are, how they are stored. */
 export {
+  analyzeNetwork,
+  type BlockStep,
+  type LearnedCoefficient,
+  type NetworkAnalysis,
+} from "./analysis/network_analysis.ts";
+export { describeSchemes, type SchemeDescription } from "./analysis/scheme_description.ts";
+export {
   type BestEvaluation,
   type Checkpoint,
   CHECKPOINT_FORMAT,

@@ -43,6 +43,11 @@ export interface ResidualNetwork {
   readonly stochastic?: StochasticTraining;
 }
 
+/** The name of a stage's block, both counted from 0: what its parameters' names begin with. */
+export function blockName(stage: number, block: number): string {
+  return `stage${stage + 1}.block${block}`;
+}
+
 /** Records the network on images of [N, H, W, C]; returns logits of [N, classes]. */
 export function recordResidualNetwork(
   graph: Graph,
@@ -58,7 +63,7 @@ export function recordResidualNetwork(
   stages.forEach((stage, s) => {
     for (let b = 0; b < stage.blocks; b++) {
       const { outputChannels } = stage;
-      const name = `stage${s + 1}.block${b}`;
+      const name = blockName(s, b);
       const block = stage.block(graph, { name, inputChannels, outputChannels, stride: b === 0 ? stage.stride : 1 });
       const place = { name, index, blocks };
       state = scheme.step(graph, { ...block, ...blockChance(graph, stochastic, place) }, state);

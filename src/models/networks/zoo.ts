@@ -89,10 +89,7 @@ export function modelFamilies(): readonly ModelFamily[] {
  * @throws {ModelError} for an unknown name or a choice that the network does not have.
  */
 export function findNetwork(spec: ModelSpec, choices: RunChoices = {}): ResidualNetwork {
-  const named = spec.network ? described(spec.name, spec.network) : networkNamed(spec.name);
-  if (!named) {
-    throw new ModelError(`Cannot find model "${spec.name}": there are ${FAMILIES.map((f) => f.pattern).join(", ")}`);
-  }
+  const named = findNamed(spec);
   const schemeName = chosenScheme(spec, named);
   requireOptionsOf(spec, schemeName);
   const activation = spec.activation ?? named.activation(schemeName);
@@ -110,6 +107,20 @@ export function findNetwork(spec: ModelSpec, choices: RunChoices = {}): Residual
   if (stochastic) requireStochastic(spec.name, scheme, stochastic);
   const style = { activation, shortcut: spec.shortcut ?? named.shortcut(activation) };
   return { stem: named.layout.stem, activation, scheme, stochastic, stages: named.layout.stages(style) };
+}
+
+/**
+ * How a network steps.
+ * @throws {ModelError} as `findNetwork()`.
+ */
+export function schemeOfNetwork(spec: ModelSpec): SchemeName {
+  return chosenScheme(spec, findNamed(spec));
+}
+
+function findNamed(spec: ModelSpec): NamedNetwork {
+  const named = spec.network ? described(spec.name, spec.network) : networkNamed(spec.name);
+  if (named) return named;
+  throw new ModelError(`Cannot find model "${spec.name}": there are ${FAMILIES.map((f) => f.pattern).join(", ")}`);
 }
 
 /** A network outside the zoo, with the choices of `resnet-N` where it makes none. */

@@ -11,6 +11,10 @@ import type { Scheme } from "./scheme.ts";
 export const forwardEuler: Scheme = {
   name: "forward Euler",
   takes: ["depth", "noise"],
+  formula: "u + f(u)",
+  steps: 1,
+  order: 1,
+  source: "Lu et al. 2018",
   init: (u0) => ({ u: u0, history: [] }),
   step: (graph, block, { u }) => ({ u: eulerStep(graph, block, u).u, history: [] }),
 };

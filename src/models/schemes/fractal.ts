@@ -22,6 +22,10 @@ export const MAX_FRACTAL_COLUMNS = 4;
 export function fractal(columns: number): Scheme {
   return {
     name: `fractal of ${columns} columns`,
+    formula: "F_C(u), F_1(u) = T(u), F_c+1(u) = (T(u) + F_c(F_c(u))) / 2",
+    steps: 1,
+    order: 1,
+    source: "Larsson et al. 2017",
     init: (u0) => ({ u: u0, history: [] }),
     takes: columns > 1 ? ["dropPath", "noise"] : ["noise"],
     step: (graph, block, { u }) => ({ u: new Fractal(graph, block, columns).apply(u, columns), history: [] }),

@@ -13,6 +13,11 @@ import type { Scheme } from "./scheme.ts";
 export const leapfrog: Scheme = {
   name: "leapfrog",
   takes: ["depth", "noise"],
+  formula: "2 u - u_previous + f(u)",
+  steps: 2,
+  order: 2,
+  derivative: 2,
+  source: "Chang et al. 2017",
   init: (u0) => ({ u: u0, history: [] }),
   step(graph, block, { u, history: [previous] }) {
     if (block.project) {

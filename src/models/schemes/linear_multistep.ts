@@ -25,6 +25,10 @@ export function linearMultistep({ transition, perChannel = false }: LinearMultis
   return {
     name: "linear multi-step",
     takes: ["depth", "noise"],
+    formula: "(1 - k) u + k u_previous + f(u)",
+    steps: 2,
+    order: 1,
+    source: "Lu et al. 2018",
     init: (u0) => ({ u: u0, history: [] }),
     step(graph, block, { u, history: [previous] }) {
       if (!previous || (block.project && transition === "plain")) {

@@ -12,6 +12,10 @@ import type { Scheme } from "./scheme.ts";
 export const midpoint: Scheme = {
   name: "midpoint",
   takes: ["depth", "noise"],
+  formula: "u_previous + 2 f(u)",
+  steps: 2,
+  order: 2,
+  source: "Chang et al. 2017",
   init: (u0) => ({ u: u0, history: [] }),
   step(graph, block, { u, history: [previous] }) {
     if (!previous || block.project) {

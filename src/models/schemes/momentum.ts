@@ -15,6 +15,10 @@ const GAMMA = 0.9;
 export const momentum: Scheme = {
   name: "momentum",
   takes: ["depth", "noise"],
+  formula: `(1 + g) u - g u_previous + (1 - g) f(u), g = ${GAMMA}`,
+  steps: 2,
+  order: 1,
+  source: "Sander et al. 2021",
   init: (u0) => ({ u: u0, history: [] }),
   step(graph, block, { u, history: [previous] }) {
     const current = block.project?.(u) ?? u;

@@ -20,6 +20,10 @@ import type { Scheme, SchemeState } from "./scheme.ts";
 export const reversible: Scheme = {
   name: "reversible",
   takes: [],
+  formula: "x + f(y), then y + g(x)",
+  steps: 1,
+  order: 1,
+  source: "Gomez et al. 2017",
   init: (u0) => ({ u: u0, history: [] }),
   step(graph, block, state) {
     const { name } = block;

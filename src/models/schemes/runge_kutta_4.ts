@@ -15,6 +15,10 @@ import type { Scheme } from "./scheme.ts";
 export const rungeKutta4: Scheme = {
   name: "Runge-Kutta 4",
   takes: ["depth", "noise"],
+  formula: "u + (f_1 + 2 f_2 + 2 f_3 + f_4) / 6",
+  steps: 1,
+  order: 4,
+  source: "Kutta 1901",
   init: (u0) => ({ u: u0, history: [] }),
   step(graph, block, { u }) {
     if (block.project) return { u: eulerStep(graph, block, u).u, history: [] };

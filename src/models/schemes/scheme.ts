@@ -20,6 +20,16 @@ export interface SchemeState {
 export interface Scheme {
   /** "forward Euler", "linear multi-step" */
   readonly name: string;
+  /** A step, as a formula. */
+  readonly formula: string;
+  /** How many of the solutions before it a step uses. */
+  readonly steps: 1 | 2;
+  /** With which power of the step size h the error at a fixed time falls. */
+  readonly order: number;
+  /** Of the equation that is stepped: 2 for u'' = f(u). Default 1. */
+  readonly derivative?: 1 | 2;
+  /** Author and year; the docstring has the title. */
+  readonly source: string;
   /**
    * The chance that it has a place for. `depth`: a step is terms that are linear in u and its history and one increment
    * of f, which it records under the block's draw and multiplies by that.

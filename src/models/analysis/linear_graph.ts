@@ -1,9 +1,9 @@
-/** Computes the sums of recorded graphs in double precision, for schemes of linear terms; images of one pixel. */
-import { type Graph, LinearCombination, type Operation, PlaceChannels, type Tensor } from "../../src/gpu/mod.ts";
+/** Computes the steps that schemes record in double precision, where the terms are linear maps of images of one pixel. */
+import { type Graph, LinearCombination, type Operation, PlaceChannels, type Tensor } from "../../gpu/mod.ts";
 
-type Matrix = readonly (readonly number[])[];
+export type Matrix = readonly (readonly number[])[];
 
-/** y = M x, an operation of tests alone. */
+/** y = M x, a term whose exact solution is known. */
 export class LinearMap implements Operation {
   readonly kind = "linear_map";
   readonly description = "linear_map";
@@ -23,18 +23,18 @@ export class LinearMap implements Operation {
   }
 
   lower(): never {
-    throw new Error("A linear map runs in tests on the CPU alone");
+    throw new Error("A linear map is computed on the CPU alone");
   }
 }
 
-export interface CpuInputs {
+export interface LinearGraphInputs {
   readonly sources: ReadonlyMap<Tensor, ArrayLike<number>>;
-  /** The value of a parameter, which has one element. */
-  parameters(parameter: Tensor): number;
+  /** The value of every parameter; each has one element. */
+  readonly k: number;
 }
 
-/** The value of every tensor. */
-export function evaluate(graph: Graph, { sources, parameters }: CpuInputs): Map<Tensor, Float64Array> {
+/** The value of every tensor. @throws {Error} for an operation that no scheme of linear terms records. */
+export function evaluateLinearGraph(graph: Graph, { sources, k }: LinearGraphInputs): Map<Tensor, Float64Array> {
   const values = new Map([...sources].map(([tensor, value]) => [tensor, Float64Array.from(value)]));
   const valueOf = (tensor: Tensor) => {
     const value = values.get(tensor);
@@ -49,7 +49,7 @@ export function evaluate(graph: Graph, { sources, parameters }: CpuInputs): Map<
     } else if (operation instanceof LinearCombination) {
       const sum = new Float64Array(valueOf(operation.inputs[0]).length);
       for (const { tensor, coefficient: { constant, slope, parameter } } of operation.terms) {
-        const factor = constant + (parameter ? slope * parameters(parameter) : 0);
+        const factor = constant + (parameter ? slope * k : 0);
         valueOf(tensor).forEach((value, i) => sum[i] += factor * value);
       }
       values.set(output, sum);
