@@ -2,7 +2,7 @@
  * What travels between the server and the worker that owns a GPU: plain
  * objects that can be cloned. Images are `u8`, row by row, channels last (NHWC).
  */
-import type { CheckpointDataset, ModelSpec, StochasticTraining } from "../models/mod.ts";
+import type { CheckpointDataset, ModelSpec, NetworkAnalysis, StochasticTraining } from "../models/mod.ts";
 import type { AugmentationChoices } from "./augmentation.ts";
 import type { OptimizationChoices } from "./optimization.ts";
 import type { ImageSize, Preprocessing, RandomResizedCrop } from "../data/mod.ts";
@@ -260,6 +260,15 @@ export interface ExportedModel {
   readonly sha256: string;
 }
 
+/** A trained network as a numerical scheme. */
+export interface CheckpointAnalysis extends NetworkAnalysis {
+  readonly model: ModelSpec;
+  /** Of training. */
+  readonly step: number;
+  /** Whether its weights are their moving average. */
+  readonly isAverage: boolean;
+}
+
 /**
  * The engine as the server sees it. Every call takes a signal; an aborted one
  * throws the signal's reason. Errors are `EngineError`s.
@@ -296,6 +305,7 @@ export interface Engine {
    * @throws {EngineError} `invalid`, telling all that the file lacks or has too much; `exists` for a name that is taken.
    */
   importModel(job: ModelImportJob, signal: AbortSignal): Promise<ImportedModel>;
+  analyze(checkpoint: string, signal: AbortSignal): Promise<CheckpointAnalysis>;
   /** @param patience milliseconds that jobs have to let go before the worker is killed; default 10,000 */
   close(patience?: number): Promise<void>;
 }

@@ -1,6 +1,7 @@
 /** The messages between an engine and its worker. Every call has an id; its answers carry it. */
 import type {
   AdapterInfo,
+  CheckpointAnalysis,
   CheckpointDescription,
   EngineErrorKind,
   EvaluationEvent,
@@ -30,6 +31,7 @@ export interface Calls {
   evaluate: { argument: EvaluationJob; event: EvaluationEvent; result: void };
   describeCheckpoint: { argument: string; event: never; result: CheckpointDescription };
   infer: { argument: InferenceJob; event: never; result: InferenceResult };
+  analyze: { argument: string; event: never; result: CheckpointAnalysis };
   exportModel: { argument: ExportJob; event: never; result: ExportedModel };
   importModel: { argument: ModelImportJob; event: never; result: ImportedModel };
 }

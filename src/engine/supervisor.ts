@@ -2,6 +2,7 @@
 import { WorkerClient } from "./client.ts";
 import {
   type AdapterInfo,
+  type CheckpointAnalysis,
   type CheckpointDescription,
   type Engine,
   EngineError,
@@ -122,6 +123,10 @@ class SupervisedEngine implements Engine {
     return this.#call("infer", job, signal);
   }
 
+  analyze(checkpoint: string, signal: AbortSignal): Promise<CheckpointAnalysis> {
+    return this.#call("analyze", checkpoint, signal);
+  }
+
   exportModel(job: ExportJob, signal: AbortSignal): Promise<ExportedModel> {
     return this.#call("exportModel", job, signal);
   }
@@ -147,7 +152,7 @@ class SupervisedEngine implements Engine {
   }
 
   /** A call that changes nothing: when the worker fails under it, the next one is asked, once. */
-  async #call<Name extends "check" | "memory" | "describeCheckpoint" | "infer" | "exportModel">(
+  async #call<Name extends "check" | "memory" | "describeCheckpoint" | "infer" | "analyze" | "exportModel">(
     name: Name,
     argument: Calls[Name]["argument"],
     signal?: AbortSignal,

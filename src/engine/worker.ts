@@ -4,6 +4,7 @@
  */
 import { DatasetRegistry } from "../data/mod.ts";
 import { GpuDevice } from "../gpu/mod.ts";
+import { analyzeCheckpoint } from "./analysis.ts";
 import type { EngineContext } from "./context.ts";
 import { toEngineError } from "./errors.ts";
 import { evaluate } from "./evaluation.ts";
@@ -147,6 +148,8 @@ class CallServer {
         return await inference.describe(message.argument);
       case "infer":
         return await inference.infer(message.argument, signal);
+      case "analyze":
+        return await analyzeCheckpoint(context.dataDir, message.argument);
       case "exportModel":
         return await exporter.export(message.argument);
       case "importModel":

@@ -2,6 +2,7 @@
 export * as health from "./grpc/health/v1/health_pb.ts";
 export * as reflectionV1 from "./grpc/reflection/v1/reflection_pb.ts";
 export * as reflectionV1Alpha from "./grpc/reflection/v1alpha/reflection_pb.ts";
+export * from "./multistep/v1/analysis_pb.ts";
 export * from "./multistep/v1/catalog_service_pb.ts";
 export * from "./multistep/v1/dataset_pb.ts";
 export * from "./multistep/v1/inference_service_pb.ts";

@@ -5,7 +5,7 @@ export {
   type LearnedCoefficient,
   type NetworkAnalysis,
 } from "./analysis/network_analysis.ts";
-export { describeSchemes, type SchemeDescription } from "./analysis/scheme_description.ts";
+export { describeScheme, type SchemeDescription } from "./analysis/scheme_description.ts";
 export {
   type BestEvaluation,
   type Checkpoint,

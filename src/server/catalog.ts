@@ -9,10 +9,13 @@ import {
 } from "../data/mod.ts";
 import {
   describeModel,
+  describeScheme,
   type ModelDescription,
   modelFamilies,
   type ModelFamily,
   type ModelSpec,
+  type SchemeDescription,
+  schemeNames,
 } from "../models/mod.ts";
 
 export interface ImportOptions {
@@ -33,6 +36,7 @@ export interface Catalog {
   modelFamilies(): readonly ModelFamily[];
   /** @throws {ModelError} */
   describeModel(spec: ModelSpec, input: ImageSize, classes: number): ModelDescription;
+  describeSchemes(): Promise<readonly SchemeDescription[]>;
   listDatasets(): Promise<readonly DatasetDescription[]>;
   /** @throws {UnknownDatasetError} */
   describeDataset(name: string): Promise<DatasetDescription>;
@@ -45,12 +49,24 @@ export interface Catalog {
 /** The models of models/ and the data sets of a data folder. */
 export function createCatalog(dataDir: string): Catalog {
   const datasets = new DatasetRegistry(dataDir);
+  let schemes: Promise<readonly SchemeDescription[]> | undefined;
   return {
     modelFamilies,
     describeModel,
+    describeSchemes: () => schemes ??= describeSchemes(),
     listDatasets: () => datasets.list(),
     describeDataset: (name) => datasets.describe(name),
     sampleDataset: (name, options) => datasets.sample(name, options),
     importDataset: (name, source, { image, ...options }) => datasets.import(name, source, { ...image, ...options }),
   };
+}
+
+/** They do not change, and take some tenths of a second to measure, with other work between them. */
+async function describeSchemes(): Promise<SchemeDescription[]> {
+  const described: SchemeDescription[] = [];
+  for (const scheme of schemeNames) {
+    described.push(describeScheme({ scheme }));
+    await new Promise((resolve) => setTimeout(resolve));
+  }
+  return described;
 }

@@ -15,6 +15,7 @@ import {
   RunEventSchema,
   RunSchema,
   RunState,
+  Scheme,
   type TrainingConfig,
   TrainingService,
 } from "../../src/gen/mod.ts";
@@ -189,6 +190,11 @@ export async function startFakeServer(overrides: Overrides = {}): Promise<FakeSe
       return { predictions: [{ top }] };
     },
     async *streamInfer() {},
+    analyzeModel({ source }) {
+      const checkpoint = source?.source.case === "checkpoint" ? source.source.value : "";
+      const scheme = { scheme: Scheme.FORWARD_EULER, name: "forward Euler", formula: "u + f(u)", steps: 1, order: 1 };
+      return { checkpoint, trainingStep: 10, model: { name: "resnet-20" }, scheme: { ...scheme, zeroStable: true } };
+    },
   };
   const catalog: ServiceImpl<typeof CatalogService> = {
     listModels: () => ({
@@ -197,6 +203,21 @@ export async function startFakeServer(overrides: Overrides = {}): Promise<FakeSe
         description: "Linear multi-step ResNet",
         scheme: "linear multi-step",
         examples: ["lm-resnet-20"],
+      }],
+    }),
+    listSchemes: () => ({
+      schemes: [{
+        scheme: Scheme.MIDPOINT,
+        name: "midpoint",
+        formula: "u_previous + 2 f(u)",
+        steps: 2,
+        derivative: 1,
+        order: 2,
+        measuredOrder: 1.9996,
+        characteristicPolynomial: [1, 0, -1],
+        roots: [{ real: 1 }, { real: -1 }],
+        zeroStable: true,
+        source: "Chang et al. 2017",
       }],
     }),
     listRecipes: () => ({

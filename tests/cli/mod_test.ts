@@ -68,7 +68,7 @@ Deno.test("runCli() names an unknown command and the one that was meant", async 
   });
   assertStringIncludes(
     (await runCommand(["models", "explode"])).stderr,
-    'Unknown command "explode": the commands are list, describe, import, export; see "./multistep models --help"',
+    'Unknown command "explode": the commands are list, schemes, describe, import, export, analyze; see "./multistep models --help"',
   );
   assertStringIncludes((await runCommand(["--verbose"])).stderr, 'Unknown option "--verbose"');
 });

@@ -153,6 +153,23 @@ Deno.test("startEngine() gives an engine that trains, evaluates and infers", asy
       );
     });
 
+    await t.step("analyze() gives what the blocks learned", async () => {
+      const { model, step, isAverage, scheme, blocks } = await engine.analyze(checkpoint(), never);
+      assertEquals([model.name, step, isAverage, scheme.scheme], [config.model.name, 8, false, "linear_multistep"]);
+      const { parameters } = decodeCheckpoint(await Deno.readFile(`${dataDir}/${checkpoint()}`));
+      const learned = blocks.flatMap(({ name, coefficient }) => coefficient ? [[`${name}.k`, coefficient.mean]] : []);
+      assertEquals(
+        learned,
+        [...parameters].filter(([name]) => name.endsWith(".k")).map(([name, k]) => [name, k.data[0]]),
+      );
+      assertEquals([blocks[0].coefficient, learned.length > 0], [undefined, true]);
+      await assertRejects(
+        () => engine.analyze("runs/none", never),
+        EngineError,
+        'Cannot find the checkpoint "runs/none"',
+      );
+    });
+
     await t.step(
       "exportModel() gives files that stay: the checkpoint, and its weights alone, which can be used",
       async () => {

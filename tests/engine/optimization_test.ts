@@ -116,6 +116,13 @@ Deno.test("train() with a warm-up, clipping and a moving average", async (t) => 
       assertEquals(tensors["conv1.weight"].data, weights.parameters.get("stem.conv.weight")?.data);
     });
 
+    await t.step("the average is what is analysed", async () => {
+      const { isAverage, blocks } = await engine.analyze(pathOf("whole"), never);
+      const block = blocks.find(({ coefficient }) => coefficient);
+      assertEquals(block?.coefficient?.mean, last.states.get(`optimizer.average.${block?.name}.k`)?.data[0]);
+      assertEquals([isAverage, (await engine.analyze(pathOf("plain"), never)).isAverage], [true, false]);
+    });
+
     await t.step("clipping changes the steps", async () => {
       await train(engine, "unbounded", { changes: { clipGlobalNorm: 0 } });
       const unbounded = decodeCheckpoint(await read(pathOf("unbounded")));

@@ -1,6 +1,6 @@
 import { assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { UnknownDatasetError } from "../../src/data/mod.ts";
-import { ModelError } from "../../src/models/mod.ts";
+import { ModelError, schemeNames } from "../../src/models/mod.ts";
 import { createCatalog } from "../../src/server/mod.ts";
 
 Deno.test("createCatalog() knows the data sets of the data folder", async () => {
@@ -11,6 +11,13 @@ Deno.test("createCatalog() knows the data sets of the data folder", async () => 
   assertEquals((await catalog.listDatasets()).map(({ name }) => name), ["mnist"]);
   await assertRejects(() => catalog.describeDataset("cats"), UnknownDatasetError, "mnist");
   Deno.removeSync(dataDir, { recursive: true });
+});
+
+Deno.test("createCatalog() describes every scheme once", async () => {
+  const catalog = createCatalog("unused");
+  const schemes = await catalog.describeSchemes();
+  assertEquals(schemes.map(({ scheme }) => scheme), [...schemeNames]);
+  assertEquals(await catalog.describeSchemes() === schemes, true);
 });
 
 Deno.test("createCatalog() knows the models", () => {

@@ -1,6 +1,6 @@
 /** A catalog of one model and one data set; imports take what they are given. */
 import { type DatasetDescription, DatasetError, UnknownDatasetError } from "../../src/data/mod.ts";
-import { ModelError } from "../../src/models/mod.ts";
+import { describeScheme, ModelError } from "../../src/models/mod.ts";
 import type { Catalog, ImportOptions } from "../../src/server/mod.ts";
 import { classNames, input } from "./fake_engine.ts";
 
@@ -46,6 +46,10 @@ export class FakeCatalog implements Catalog {
     }];
     const counts = { parameters: 432, multiplyAdds: 6912 };
     return { name: spec.name, scheme: "linear multi-step", input: size, classes, ...counts, layers };
+  }
+
+  describeSchemes() {
+    return Promise.resolve([describeScheme({ scheme: "midpoint" })]);
   }
 
   listDatasets() {

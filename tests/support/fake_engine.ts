@@ -3,6 +3,7 @@ import { STRETCH } from "../../src/data/mod.ts";
 import { join } from "node:path";
 import {
   type AdapterInfo,
+  type CheckpointAnalysis,
   type CheckpointDescription,
   type Engine,
   EngineError,
@@ -20,6 +21,8 @@ import {
   type TrainingJob,
   type TrainingMemory,
 } from "../../src/engine/mod.ts";
+import { describeScheme } from "../../src/models/mod.ts";
+import { learnedCoefficient } from "../../src/models/analysis/network_analysis.ts";
 import { brokenSeeds, fakeTraining, sleep } from "./fake_training.ts";
 
 export { brokenSeeds, stepsPerEpoch } from "./fake_training.ts";
@@ -158,6 +161,17 @@ export class FakeEngine implements Engine {
       probabilities[image * classNames.length + first % classNames.length] = 0.7;
     }
     return { classNames, probabilities };
+  }
+
+  /** The second of two blocks learned k = 0.25. */
+  async analyze(checkpoint: string, signal: AbortSignal): Promise<CheckpointAnalysis> {
+    const { model } = await this.describeCheckpoint(checkpoint, signal);
+    const coefficient = learnedCoefficient(Float32Array.of(0.25));
+    const blocks = [
+      { name: "stage1.block0", stage: 1, step: 1 },
+      { name: "stage1.block1", stage: 1, step: 2, coefficient },
+    ];
+    return { model, step: 4, isAverage: false, scheme: describeScheme({ scheme: "linear_multistep" }), blocks };
   }
 
   /** The checkpoint's text, its weights alone, or "pytorch" before its text. */

@@ -1,4 +1,4 @@
-/** `models` lists the networks, describes one, imports and exports trained ones. */
+/** `models` lists the networks and their schemes, describes one, imports, exports and analyzes trained ones. */
 import {
   type LayerDescription,
   type ModelDescription,
@@ -17,6 +17,7 @@ import { optional } from "../options.ts";
 import { messageToJson } from "../proto_json.ts";
 import { formatFields, formatTable } from "../table.ts";
 import { imageSize, integer, text } from "../values.ts";
+import { analyzeCommand, schemesCommand } from "./analyze_model.ts";
 import { exportCommand } from "./export_model.ts";
 import { importCommand } from "./import_model.ts";
 
@@ -69,12 +70,14 @@ const describeCommand = defineClientCommand({
 
 export const modelsCommand = defineGroup(
   "models",
-  "Lists the networks, describes one, imports and exports trained ones",
+  "Lists the networks, describes one, imports, exports and analyzes trained ones",
   [
     listCommand,
+    schemesCommand,
     describeCommand,
     importCommand,
     exportCommand,
+    analyzeCommand,
   ],
 );
 

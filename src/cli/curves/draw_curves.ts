@@ -1,7 +1,8 @@
 /** Curves of several runs as one drawing: loss above, accuracy below, over the epochs. */
-import type { Axis, GroupMark, Mark, Scale, Spec } from "vega";
+import type { GroupMark, Mark, Spec } from "vega";
+import { colourLegend, colourScale, panel, panelGap, panelWidth } from "../drawings/panel.ts";
+import { renderSvg } from "../drawings/render_svg.ts";
 import type { Curve, CurvePoint } from "./read_curve.ts";
-import { renderSvg } from "./render_svg.ts";
 
 export interface LabelledCurve {
   /** Stands in the legend; curves of one label have one colour. */
@@ -9,9 +10,7 @@ export interface LabelledCurve {
   readonly curve: Curve;
 }
 
-const width = 720;
 const panelHeight = 260;
-const gap = 36;
 
 type Quantity = "loss" | "top1";
 
@@ -32,8 +31,8 @@ export function drawCurves(title: string, curves: readonly LabelledCurve[]): Pro
 
 function curvesSpec(title: string, curves: readonly LabelledCurve[]): Spec {
   return {
-    width,
-    height: 2 * panelHeight + gap,
+    width: panelWidth,
+    height: 2 * panelHeight + panelGap,
     padding: 8,
     background: "white",
     title: { text: title, subtitle: "thin: training; thick: test split", anchor: "start", offset: 12 },
@@ -49,17 +48,12 @@ function curvesSpec(title: string, curves: readonly LabelledCurve[]): Spec {
         zero: true,
         domain: domainOf("epoch"),
       },
-      {
-        name: "colour",
-        type: "ordinal",
-        range: { scheme: new Set(curves.map(({ label }) => label)).size > 10 ? "tableau20" : "tableau10" },
-        domain: [...new Set(curves.map(({ label }) => label))],
-      },
+      colourScale("colour", curves.map(({ label }) => label)),
     ],
-    legends: [{ stroke: "colour", symbolType: "stroke", symbolStrokeWidth: 3, orient: "right" }],
+    legends: [colourLegend("colour")],
     marks: [
-      panel("loss", { y: 0, title: "loss" }),
-      panel("top1", { y: panelHeight + gap, title: "top-1 accuracy (%)" }),
+      quantityPanel("loss", { y: 0, title: "loss" }),
+      quantityPanel("top1", { y: panelHeight + panelGap, title: "top-1 accuracy (%)" }),
     ],
   };
 }
@@ -85,32 +79,21 @@ function domainOf(field: "epoch" | Quantity) {
   return { fields: [{ data: "training", field }, { data: "evaluation", field }] };
 }
 
-function panel(quantity: Quantity, { y, title }: { readonly y: number; readonly title: string }): GroupMark {
-  const scale: Scale = {
-    name: "y",
-    type: "linear",
-    range: [panelHeight, 0],
-    nice: true,
-    zero: false,
-    domain: domainOf(quantity),
-  };
-  const axes: Axis[] = [
-    { orient: "bottom", scale: "epoch", title: "epoch", grid: true, gridOpacity: 0.4 },
-    { orient: "left", scale: "y", title, grid: true, gridOpacity: 0.4 },
-  ];
-  return {
-    type: "group",
-    encode: { enter: { y: { value: y }, width: { value: width }, height: { value: panelHeight } } },
-    // Which the grid's lines are as long as.
-    signals: [{ name: "height", value: panelHeight }],
-    scales: [scale],
-    axes,
+function quantityPanel(
+  quantity: Quantity,
+  { y, title }: { readonly y: number; readonly title: string },
+): GroupMark {
+  return panel({
+    y,
+    height: panelHeight,
+    horizontal: { scale: "epoch", title: "epoch" },
+    vertical: { title, domain: domainOf(quantity) },
     marks: [
       lines("training", quantity, { width: 1, opacity: 0.45 }),
       lines("evaluation", quantity, { width: 2.5, opacity: 1 }),
       points(quantity),
     ],
-  };
+  });
 }
 
 interface Stroke {

@@ -4,7 +4,7 @@
  *
  *   (1 + k) u' + (1 - k) (dt / 2) u'' = f(u)
  *
- * to the order of dt (Lu et al. 2018, section 3). So the time that a block advances is dt / (1 + k), and (1 - k) / 2 weighs
+ * up to terms of dt^2 (Lu et al. 2018). So the time that a block advances is dt / (1 + k), and (1 - k) / 2 weighs
  * the acceleration u''; forward Euler, a residual network's step, is k = 0, with 1 and 1/2.
  */
 import type { NamedTensor } from "../checkpoints/checkpoint.ts";

@@ -1,5 +1,5 @@
 /** What there is to say of a scheme as a numerical method. */
-import { type SchemeName, schemeNames } from "../schemes/registry.ts";
+import type { SchemeName } from "../schemes/registry.ts";
 import { measureOrder } from "./order.ts";
 import { characteristicPolynomial, type ComplexNumber, isZeroStable, type Polynomial, rootsOf } from "./stability.ts";
 import { type SchemeChoice, schemeOf, TEST_COEFFICIENT } from "./test_problem.ts";
@@ -28,7 +28,7 @@ export interface SchemeDescription {
   readonly source: string;
 }
 
-/** Takes some milliseconds. */
+/** Takes some hundredths of a second, which the order is measured in. */
 export function describeScheme(choice: SchemeChoice): SchemeDescription {
   const { name, formula, steps, order, derivative = 1, source } = schemeOf(choice);
   const polynomial = characteristicPolynomial(choice);
@@ -46,9 +46,4 @@ export function describeScheme(choice: SchemeChoice): SchemeDescription {
     zeroStable: isZeroStable(polynomial, derivative),
     source,
   };
-}
-
-/** All schemes, the fractal one with two columns. */
-export function describeSchemes(): SchemeDescription[] {
-  return schemeNames.map((scheme) => describeScheme({ scheme }));
 }

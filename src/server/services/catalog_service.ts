@@ -3,6 +3,7 @@ import type { Engine } from "../../engine/mod.ts";
 import type { CatalogService } from "../../gen/mod.ts";
 import { resolveImport } from "../allowed_paths.ts";
 import type { Catalog } from "../catalog.ts";
+import { toSchemeDescription } from "../convert/analysis.ts";
 import {
   toAdapter,
   toDataset,
@@ -57,6 +58,10 @@ export function createCatalogService(parts: CatalogServiceParts): ServiceImpl<ty
       const size = { height, width, channels, classes, batchSize, precision, images: dataset?.images, dataPath };
       const memory = await planning.take(() => engine.memory({ model, ...size }, signal), signal);
       return { model: description, trainingMemory: toTrainingMemory(memory) };
+    },
+
+    async listSchemes() {
+      return { schemes: (await catalog.describeSchemes()).map(toSchemeDescription) };
     },
 
     listRecipes() {

@@ -1,6 +1,7 @@
 import type { ServiceImpl } from "@connectrpc/connect";
 import type { Engine } from "../../engine/mod.ts";
 import type { InferenceService } from "../../gen/mod.ts";
+import { toAnalyzeModelResponse } from "../convert/analysis.ts";
 import { toEvaluateResponse, toPrediction } from "../convert/inference.ts";
 import { concurrentMap } from "../inference/concurrent_map.ts";
 import { ImageStream } from "../inference/image_stream.ts";
@@ -8,7 +9,7 @@ import type { Inference } from "../inference/inference.ts";
 import type { WeightsFinder } from "../inference/weights.ts";
 import type { Log } from "../log.ts";
 import { throttle } from "../throttle.ts";
-import { checkEvaluate, checkInfer } from "../validation/inference.ts";
+import { checkEvaluate, checkInfer, checkSource } from "../validation/inference.ts";
 
 export interface InferenceServiceParts {
   readonly engine: Engine;
@@ -37,6 +38,12 @@ export function createInferenceService(parts: InferenceServiceParts): ServiceImp
       return {
         predictions: results.map(({ probabilities, classNames }) => toPrediction(probabilities, classNames, topK)),
       };
+    },
+
+    async analyzeModel(request, { signal }) {
+      return await weights.use(checkSource(request.source), async (checkpoint) => {
+        return toAnalyzeModelResponse(checkpoint, await engine.analyze(checkpoint, signal));
+      });
     },
 
     streamInfer(requests, { signal }) {

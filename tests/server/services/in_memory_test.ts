@@ -10,6 +10,7 @@ import {
   InferenceService,
   type RunEvent,
   RunState,
+  Scheme,
   TrainingService,
 } from "../../../src/gen/mod.ts";
 import { createInterceptor } from "../../../src/server/interceptor.ts";
@@ -182,6 +183,42 @@ Deno.test("ExportModel reads a network by offset and limit", async () => {
   assertEquals(named.sha256, whole.sha256);
   await refused(training.exportModel({ name, offset: 1n << 40n }), Code.OutOfRange, 'Field "offset" must be at most');
   await refused(training.exportModel({ name: "runs/none" }), Code.NotFound, '"runs/none"');
+});
+
+Deno.test("AnalyzeModel gives what the newest checkpoint of a run learned, or one checkpoint", async () => {
+  await using fixture = setUp();
+  const [{ event }] = await Array.fromAsync(fixture.training.train({ config }));
+  const name = event?.run ?? "";
+  const analyze = (source: { case: "run" | "checkpoint"; value: string }) =>
+    fixture.inference.analyzeModel({ source: { source } });
+  const ofRun = await analyze({ case: "run", value: name });
+  const { run } = await fixture.training.getRun({ name });
+  assertEquals(ofRun.checkpoint, run?.checkpoints.at(-1)?.path);
+  assertEquals([ofRun.model?.name, ofRun.trainingStep, ofRun.movingAverage], ["lm-resnet-20", 4, false]);
+  assertEquals([ofRun.scheme?.scheme, ofRun.scheme?.order], [Scheme.LINEAR_MULTISTEP, 1]);
+  const [first, second] = ofRun.blocks;
+  assertEquals([first.name, first.stage, first.step, first.k], ["stage1.block0", 1, 1, undefined]);
+  const { $typeName: _, ...k } = second.k ?? {};
+  assertEquals(k, {
+    mean: 0.25,
+    minimum: 0.25,
+    maximum: 0.25,
+    channels: 1,
+    effectiveStep: 0.8,
+    acceleration: 0.375,
+    stableChannels: 1,
+    zeroStable: true,
+  });
+  assertEquals(await analyze({ case: "checkpoint", value: ofRun.checkpoint }), ofRun);
+  await refused(fixture.inference.analyzeModel({}), Code.InvalidArgument, "source");
+  await refused(analyze({ case: "checkpoint", value: "../elsewhere" }), Code.InvalidArgument, "source.checkpoint");
+});
+
+Deno.test("ListSchemes gives the schemes with their roots", async () => {
+  await using fixture = setUp();
+  const { schemes: [midpoint] } = await fixture.catalogClient.listSchemes({});
+  assertEquals([midpoint.scheme, midpoint.order, midpoint.zeroStable], [Scheme.MIDPOINT, 2, true]);
+  assertEquals(midpoint.roots.map(({ real, imaginary }) => [real, imaginary]), [[1, 0], [-1, 0]]);
 });
 
 Deno.test("WatchRun and Train send heartbeats when nothing happens", async () => {

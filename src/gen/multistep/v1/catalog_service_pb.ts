@@ -4,6 +4,8 @@
 
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
+import type { SchemeDescription } from "./analysis_pb.ts";
+import { file_multistep_v1_analysis } from "./analysis_pb.ts";
 import type { Dataset } from "./dataset_pb.ts";
 import { file_multistep_v1_dataset } from "./dataset_pb.ts";
 import type { ImageShape, ModelDescription, ModelFamily, ModelSpec } from "./model_pb.ts";
@@ -20,7 +22,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file multistep/v1/catalog_service.proto.
  */
 export const file_multistep_v1_catalog_service: GenFile = /*@__PURE__*/
-  fileDesc("CiJtdWx0aXN0ZXAvdjEvY2F0YWxvZ19zZXJ2aWNlLnByb3RvEgxtdWx0aXN0ZXAudjEiEwoRTGlzdE1vZGVsc1JlcXVlc3QiQQoSTGlzdE1vZGVsc1Jlc3BvbnNlEisKCGZhbWlsaWVzGAEgAygLMhkubXVsdGlzdGVwLnYxLk1vZGVsRmFtaWx5Iu4BChREZXNjcmliZU1vZGVsUmVxdWVzdBImCgVtb2RlbBgBIAEoCzIXLm11bHRpc3RlcC52MS5Nb2RlbFNwZWMSJwoFaW5wdXQYAiABKAsyGC5tdWx0aXN0ZXAudjEuSW1hZ2VTaGFwZRIUCgdjbGFzc2VzGAMgASgNSACIAQESDwoHZGF0YXNldBgEIAEoCRIXCgpiYXRjaF9zaXplGAUgASgNSAGIAQESKgoJcHJlY2lzaW9uGAYgASgOMhcubXVsdGlzdGVwLnYxLlByZWNpc2lvbkIKCghfY2xhc3Nlc0INCgtfYmF0Y2hfc2l6ZSJ9ChVEZXNjcmliZU1vZGVsUmVzcG9uc2USLQoFbW9kZWwYASABKAsyHi5tdWx0aXN0ZXAudjEuTW9kZWxEZXNjcmlwdGlvbhI1Cg90cmFpbmluZ19tZW1vcnkYAiABKAsyHC5tdWx0aXN0ZXAudjEuVHJhaW5pbmdNZW1vcnkihgEKDlRyYWluaW5nTWVtb3J5EhMKC3RvdGFsX2J5dGVzGAEgASgEEhcKD3BhcmFtZXRlcl9ieXRlcxgCIAEoBBIYChBhY3RpdmF0aW9uX2J5dGVzGAMgASgEEhcKD3dvcmtzcGFjZV9ieXRlcxgEIAEoBBITCgtpbWFnZV9ieXRlcxgFIAEoBCIUChJMaXN0UmVjaXBlc1JlcXVlc3QiPAoTTGlzdFJlY2lwZXNSZXNwb25zZRIlCgdyZWNpcGVzGAEgAygLMhQubXVsdGlzdGVwLnYxLlJlY2lwZSIVChNMaXN0RGF0YXNldHNSZXF1ZXN0Ij8KFExpc3REYXRhc2V0c1Jlc3BvbnNlEicKCGRhdGFzZXRzGAEgAygLMhUubXVsdGlzdGVwLnYxLkRhdGFzZXQiuAEKF0dldERhdGFzZXRTYW1wbGVSZXF1ZXN0EgwKBG5hbWUYASABKAkSDQoFc3BsaXQYAiABKAkSHQoQaW1hZ2VzX3Blcl9jbGFzcxgDIAEoDUgAiAEBEhgKC21heF9jbGFzc2VzGAQgASgNSAGIAQESFQoIbWF4X3NpZGUYBSABKA1IAogBAUITChFfaW1hZ2VzX3Blcl9jbGFzc0IOCgxfbWF4X2NsYXNzZXNCCwoJX21heF9zaWRlIqcBChhHZXREYXRhc2V0U2FtcGxlUmVzcG9uc2USJgoHZGF0YXNldBgBIAEoCzIVLm11bHRpc3RlcC52MS5EYXRhc2V0EikKB2NsYXNzZXMYAiADKAsyGC5tdWx0aXN0ZXAudjEuQ2xhc3NDb3VudBINCgVieXRlcxgDIAEoBBIpCgZpbWFnZXMYBCADKAsyGS5tdWx0aXN0ZXAudjEuU2FtcGxlSW1hZ2UiPgoLU2FtcGxlSW1hZ2USEwoLY2xhc3NfaW5kZXgYASABKA0SDQoFaW5kZXgYAiABKA0SCwoDcG5nGAMgASgMIpIBChRJbXBvcnREYXRhc2V0UmVxdWVzdBIMCgRuYW1lGAEgASgJEgwKBHBhdGgYAiABKAkSJwoFaW1hZ2UYAyABKAsyGC5tdWx0aXN0ZXAudjEuSW1hZ2VTaGFwZRIOCgZzaGEyNTYYBCABKAkSEwoLY2xhc3NfbmFtZXMYBSADKAkSEAoIc3RyZWFtZWQYBiABKAgiqQEKFUltcG9ydERhdGFzZXRSZXNwb25zZRIwCghwcm9ncmVzcxgBIAEoCzIcLm11bHRpc3RlcC52MS5JbXBvcnRQcm9ncmVzc0gAEigKB2RhdGFzZXQYAiABKAsyFS5tdWx0aXN0ZXAudjEuRGF0YXNldEgAEiwKBnJlcG9ydBgDIAEoCzIaLm11bHRpc3RlcC52MS5JbXBvcnRSZXBvcnRIAEIGCgRraW5kIjsKDkltcG9ydFByb2dyZXNzEhMKC2ltYWdlc19kb25lGAEgASgNEhQKDGltYWdlc190b3RhbBgCIAEoDSKSAQoMSW1wb3J0UmVwb3J0EikKB2NsYXNzZXMYASADKAsyGC5tdWx0aXN0ZXAudjEuQ2xhc3NDb3VudBIUCgxwYWNrZWRfYnl0ZXMYAiABKAQSFQoNc2tpcHBlZF9maWxlcxgDIAEoDRIqCgdza2lwcGVkGAQgAygLMhkubXVsdGlzdGVwLnYxLlNraXBwZWRGaWxlIkUKCkNsYXNzQ291bnQSDAoEbmFtZRgBIAEoCRIUCgx0cmFpbl9pbWFnZXMYAiABKA0SEwoLdGVzdF9pbWFnZXMYAyABKA0iKwoLU2tpcHBlZEZpbGUSDAoEcGF0aBgBIAEoCRIOCgZyZWFzb24YAiABKAki5gEKEkltcG9ydE1vZGVsUmVxdWVzdBIMCgRuYW1lGAEgASgJEgwKBHBhdGgYAiABKAkSJgoFbW9kZWwYAyABKAsyFy5tdWx0aXN0ZXAudjEuTW9kZWxTcGVjEg8KB2RhdGFzZXQYBCABKAkSJwoFaW5wdXQYBSABKAsyGC5tdWx0aXN0ZXAudjEuSW1hZ2VTaGFwZRIMCgRtZWFuGAYgAygBEhoKEnN0YW5kYXJkX2RldmlhdGlvbhgHIAMoARITCgtjbGFzc19uYW1lcxgIIAMoCRITCgtjZW50ZXJfY3JvcBgJIAEoCCJyChNJbXBvcnRNb2RlbFJlc3BvbnNlEiwKCmNoZWNrcG9pbnQYASABKAsyGC5tdWx0aXN0ZXAudjEuQ2hlY2twb2ludBItCgVtb2RlbBgCIAEoCzIeLm11bHRpc3RlcC52MS5Nb2RlbERlc2NyaXB0aW9uIhYKFEdldFNlcnZlckluZm9SZXF1ZXN0IqcBChVHZXRTZXJ2ZXJJbmZvUmVzcG9uc2USDwoHdmVyc2lvbhgBIAEoCRIUCgxkZW5vX3ZlcnNpb24YAiABKAkSJgoHYWRhcHRlchgDIAEoCzIVLm11bHRpc3RlcC52MS5BZGFwdGVyEhYKDnVwdGltZV9zZWNvbmRzGAQgASgBEhMKC3F1ZXVlZF9ydW5zGAUgASgNEhIKCmFjdGl2ZV9ydW4YBiABKAki2gEKB0FkYXB0ZXISDgoGdmVuZG9yGAEgASgJEhQKDGFyY2hpdGVjdHVyZRgCIAEoCRIOCgZkZXZpY2UYAyABKAkSEwoLZGVzY3JpcHRpb24YBCABKAkSEAoIc29mdHdhcmUYBSABKAgSEAoIZmVhdHVyZXMYBiADKAkSMQoGbGltaXRzGAcgAygLMiEubXVsdGlzdGVwLnYxLkFkYXB0ZXIuTGltaXRzRW50cnkaLQoLTGltaXRzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgEOgI4ATLTBQoOQ2F0YWxvZ1NlcnZpY2USTwoKTGlzdE1vZGVscxIfLm11bHRpc3RlcC52MS5MaXN0TW9kZWxzUmVxdWVzdBogLm11bHRpc3RlcC52MS5MaXN0TW9kZWxzUmVzcG9uc2USWAoNRGVzY3JpYmVNb2RlbBIiLm11bHRpc3RlcC52MS5EZXNjcmliZU1vZGVsUmVxdWVzdBojLm11bHRpc3RlcC52MS5EZXNjcmliZU1vZGVsUmVzcG9uc2USUgoLTGlzdFJlY2lwZXMSIC5tdWx0aXN0ZXAudjEuTGlzdFJlY2lwZXNSZXF1ZXN0GiEubXVsdGlzdGVwLnYxLkxpc3RSZWNpcGVzUmVzcG9uc2USVQoMTGlzdERhdGFzZXRzEiEubXVsdGlzdGVwLnYxLkxpc3REYXRhc2V0c1JlcXVlc3QaIi5tdWx0aXN0ZXAudjEuTGlzdERhdGFzZXRzUmVzcG9uc2USYQoQR2V0RGF0YXNldFNhbXBsZRIlLm11bHRpc3RlcC52MS5HZXREYXRhc2V0U2FtcGxlUmVxdWVzdBomLm11bHRpc3RlcC52MS5HZXREYXRhc2V0U2FtcGxlUmVzcG9uc2USWgoNSW1wb3J0RGF0YXNldBIiLm11bHRpc3RlcC52MS5JbXBvcnREYXRhc2V0UmVxdWVzdBojLm11bHRpc3RlcC52MS5JbXBvcnREYXRhc2V0UmVzcG9uc2UwARJSCgtJbXBvcnRNb2RlbBIgLm11bHRpc3RlcC52MS5JbXBvcnRNb2RlbFJlcXVlc3QaIS5tdWx0aXN0ZXAudjEuSW1wb3J0TW9kZWxSZXNwb25zZRJYCg1HZXRTZXJ2ZXJJbmZvEiIubXVsdGlzdGVwLnYxLkdldFNlcnZlckluZm9SZXF1ZXN0GiMubXVsdGlzdGVwLnYxLkdldFNlcnZlckluZm9SZXNwb25zZWIGcHJvdG8z", [file_multistep_v1_dataset, file_multistep_v1_model, file_multistep_v1_recipe, file_multistep_v1_run, file_multistep_v1_training_config]);
+  fileDesc("CiJtdWx0aXN0ZXAvdjEvY2F0YWxvZ19zZXJ2aWNlLnByb3RvEgxtdWx0aXN0ZXAudjEiEwoRTGlzdE1vZGVsc1JlcXVlc3QiQQoSTGlzdE1vZGVsc1Jlc3BvbnNlEisKCGZhbWlsaWVzGAEgAygLMhkubXVsdGlzdGVwLnYxLk1vZGVsRmFtaWx5Iu4BChREZXNjcmliZU1vZGVsUmVxdWVzdBImCgVtb2RlbBgBIAEoCzIXLm11bHRpc3RlcC52MS5Nb2RlbFNwZWMSJwoFaW5wdXQYAiABKAsyGC5tdWx0aXN0ZXAudjEuSW1hZ2VTaGFwZRIUCgdjbGFzc2VzGAMgASgNSACIAQESDwoHZGF0YXNldBgEIAEoCRIXCgpiYXRjaF9zaXplGAUgASgNSAGIAQESKgoJcHJlY2lzaW9uGAYgASgOMhcubXVsdGlzdGVwLnYxLlByZWNpc2lvbkIKCghfY2xhc3Nlc0INCgtfYmF0Y2hfc2l6ZSJ9ChVEZXNjcmliZU1vZGVsUmVzcG9uc2USLQoFbW9kZWwYASABKAsyHi5tdWx0aXN0ZXAudjEuTW9kZWxEZXNjcmlwdGlvbhI1Cg90cmFpbmluZ19tZW1vcnkYAiABKAsyHC5tdWx0aXN0ZXAudjEuVHJhaW5pbmdNZW1vcnkihgEKDlRyYWluaW5nTWVtb3J5EhMKC3RvdGFsX2J5dGVzGAEgASgEEhcKD3BhcmFtZXRlcl9ieXRlcxgCIAEoBBIYChBhY3RpdmF0aW9uX2J5dGVzGAMgASgEEhcKD3dvcmtzcGFjZV9ieXRlcxgEIAEoBBITCgtpbWFnZV9ieXRlcxgFIAEoBCIUChJMaXN0U2NoZW1lc1JlcXVlc3QiRwoTTGlzdFNjaGVtZXNSZXNwb25zZRIwCgdzY2hlbWVzGAEgAygLMh8ubXVsdGlzdGVwLnYxLlNjaGVtZURlc2NyaXB0aW9uIhQKEkxpc3RSZWNpcGVzUmVxdWVzdCI8ChNMaXN0UmVjaXBlc1Jlc3BvbnNlEiUKB3JlY2lwZXMYASADKAsyFC5tdWx0aXN0ZXAudjEuUmVjaXBlIhUKE0xpc3REYXRhc2V0c1JlcXVlc3QiPwoUTGlzdERhdGFzZXRzUmVzcG9uc2USJwoIZGF0YXNldHMYASADKAsyFS5tdWx0aXN0ZXAudjEuRGF0YXNldCK4AQoXR2V0RGF0YXNldFNhbXBsZVJlcXVlc3QSDAoEbmFtZRgBIAEoCRINCgVzcGxpdBgCIAEoCRIdChBpbWFnZXNfcGVyX2NsYXNzGAMgASgNSACIAQESGAoLbWF4X2NsYXNzZXMYBCABKA1IAYgBARIVCghtYXhfc2lkZRgFIAEoDUgCiAEBQhMKEV9pbWFnZXNfcGVyX2NsYXNzQg4KDF9tYXhfY2xhc3Nlc0ILCglfbWF4X3NpZGUipwEKGEdldERhdGFzZXRTYW1wbGVSZXNwb25zZRImCgdkYXRhc2V0GAEgASgLMhUubXVsdGlzdGVwLnYxLkRhdGFzZXQSKQoHY2xhc3NlcxgCIAMoCzIYLm11bHRpc3RlcC52MS5DbGFzc0NvdW50Eg0KBWJ5dGVzGAMgASgEEikKBmltYWdlcxgEIAMoCzIZLm11bHRpc3RlcC52MS5TYW1wbGVJbWFnZSI+CgtTYW1wbGVJbWFnZRITCgtjbGFzc19pbmRleBgBIAEoDRINCgVpbmRleBgCIAEoDRILCgNwbmcYAyABKAwikgEKFEltcG9ydERhdGFzZXRSZXF1ZXN0EgwKBG5hbWUYASABKAkSDAoEcGF0aBgCIAEoCRInCgVpbWFnZRgDIAEoCzIYLm11bHRpc3RlcC52MS5JbWFnZVNoYXBlEg4KBnNoYTI1NhgEIAEoCRITCgtjbGFzc19uYW1lcxgFIAMoCRIQCghzdHJlYW1lZBgGIAEoCCKpAQoVSW1wb3J0RGF0YXNldFJlc3BvbnNlEjAKCHByb2dyZXNzGAEgASgLMhwubXVsdGlzdGVwLnYxLkltcG9ydFByb2dyZXNzSAASKAoHZGF0YXNldBgCIAEoCzIVLm11bHRpc3RlcC52MS5EYXRhc2V0SAASLAoGcmVwb3J0GAMgASgLMhoubXVsdGlzdGVwLnYxLkltcG9ydFJlcG9ydEgAQgYKBGtpbmQiOwoOSW1wb3J0UHJvZ3Jlc3MSEwoLaW1hZ2VzX2RvbmUYASABKA0SFAoMaW1hZ2VzX3RvdGFsGAIgASgNIpIBCgxJbXBvcnRSZXBvcnQSKQoHY2xhc3NlcxgBIAMoCzIYLm11bHRpc3RlcC52MS5DbGFzc0NvdW50EhQKDHBhY2tlZF9ieXRlcxgCIAEoBBIVCg1za2lwcGVkX2ZpbGVzGAMgASgNEioKB3NraXBwZWQYBCADKAsyGS5tdWx0aXN0ZXAudjEuU2tpcHBlZEZpbGUiRQoKQ2xhc3NDb3VudBIMCgRuYW1lGAEgASgJEhQKDHRyYWluX2ltYWdlcxgCIAEoDRITCgt0ZXN0X2ltYWdlcxgDIAEoDSIrCgtTa2lwcGVkRmlsZRIMCgRwYXRoGAEgASgJEg4KBnJlYXNvbhgCIAEoCSLmAQoSSW1wb3J0TW9kZWxSZXF1ZXN0EgwKBG5hbWUYASABKAkSDAoEcGF0aBgCIAEoCRImCgVtb2RlbBgDIAEoCzIXLm11bHRpc3RlcC52MS5Nb2RlbFNwZWMSDwoHZGF0YXNldBgEIAEoCRInCgVpbnB1dBgFIAEoCzIYLm11bHRpc3RlcC52MS5JbWFnZVNoYXBlEgwKBG1lYW4YBiADKAESGgoSc3RhbmRhcmRfZGV2aWF0aW9uGAcgAygBEhMKC2NsYXNzX25hbWVzGAggAygJEhMKC2NlbnRlcl9jcm9wGAkgASgIInIKE0ltcG9ydE1vZGVsUmVzcG9uc2USLAoKY2hlY2twb2ludBgBIAEoCzIYLm11bHRpc3RlcC52MS5DaGVja3BvaW50Ei0KBW1vZGVsGAIgASgLMh4ubXVsdGlzdGVwLnYxLk1vZGVsRGVzY3JpcHRpb24iFgoUR2V0U2VydmVySW5mb1JlcXVlc3QipwEKFUdldFNlcnZlckluZm9SZXNwb25zZRIPCgd2ZXJzaW9uGAEgASgJEhQKDGRlbm9fdmVyc2lvbhgCIAEoCRImCgdhZGFwdGVyGAMgASgLMhUubXVsdGlzdGVwLnYxLkFkYXB0ZXISFgoOdXB0aW1lX3NlY29uZHMYBCABKAESEwoLcXVldWVkX3J1bnMYBSABKA0SEgoKYWN0aXZlX3J1bhgGIAEoCSLaAQoHQWRhcHRlchIOCgZ2ZW5kb3IYASABKAkSFAoMYXJjaGl0ZWN0dXJlGAIgASgJEg4KBmRldmljZRgDIAEoCRITCgtkZXNjcmlwdGlvbhgEIAEoCRIQCghzb2Z0d2FyZRgFIAEoCBIQCghmZWF0dXJlcxgGIAMoCRIxCgZsaW1pdHMYByADKAsyIS5tdWx0aXN0ZXAudjEuQWRhcHRlci5MaW1pdHNFbnRyeRotCgtMaW1pdHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAQ6AjgBMqcGCg5DYXRhbG9nU2VydmljZRJPCgpMaXN0TW9kZWxzEh8ubXVsdGlzdGVwLnYxLkxpc3RNb2RlbHNSZXF1ZXN0GiAubXVsdGlzdGVwLnYxLkxpc3RNb2RlbHNSZXNwb25zZRJYCg1EZXNjcmliZU1vZGVsEiIubXVsdGlzdGVwLnYxLkRlc2NyaWJlTW9kZWxSZXF1ZXN0GiMubXVsdGlzdGVwLnYxLkRlc2NyaWJlTW9kZWxSZXNwb25zZRJSCgtMaXN0U2NoZW1lcxIgLm11bHRpc3RlcC52MS5MaXN0U2NoZW1lc1JlcXVlc3QaIS5tdWx0aXN0ZXAudjEuTGlzdFNjaGVtZXNSZXNwb25zZRJSCgtMaXN0UmVjaXBlcxIgLm11bHRpc3RlcC52MS5MaXN0UmVjaXBlc1JlcXVlc3QaIS5tdWx0aXN0ZXAudjEuTGlzdFJlY2lwZXNSZXNwb25zZRJVCgxMaXN0RGF0YXNldHMSIS5tdWx0aXN0ZXAudjEuTGlzdERhdGFzZXRzUmVxdWVzdBoiLm11bHRpc3RlcC52MS5MaXN0RGF0YXNldHNSZXNwb25zZRJhChBHZXREYXRhc2V0U2FtcGxlEiUubXVsdGlzdGVwLnYxLkdldERhdGFzZXRTYW1wbGVSZXF1ZXN0GiYubXVsdGlzdGVwLnYxLkdldERhdGFzZXRTYW1wbGVSZXNwb25zZRJaCg1JbXBvcnREYXRhc2V0EiIubXVsdGlzdGVwLnYxLkltcG9ydERhdGFzZXRSZXF1ZXN0GiMubXVsdGlzdGVwLnYxLkltcG9ydERhdGFzZXRSZXNwb25zZTABElIKC0ltcG9ydE1vZGVsEiAubXVsdGlzdGVwLnYxLkltcG9ydE1vZGVsUmVxdWVzdBohLm11bHRpc3RlcC52MS5JbXBvcnRNb2RlbFJlc3BvbnNlElgKDUdldFNlcnZlckluZm8SIi5tdWx0aXN0ZXAudjEuR2V0U2VydmVySW5mb1JlcXVlc3QaIy5tdWx0aXN0ZXAudjEuR2V0U2VydmVySW5mb1Jlc3BvbnNlYgZwcm90bzM", [file_multistep_v1_analysis, file_multistep_v1_dataset, file_multistep_v1_model, file_multistep_v1_recipe, file_multistep_v1_run, file_multistep_v1_training_config]);
 
 /**
  * @generated from message multistep.v1.ListModelsRequest
@@ -177,6 +179,38 @@ export const TrainingMemorySchema: GenMessage<TrainingMemory> = /*@__PURE__*/
   messageDesc(file_multistep_v1_catalog_service, 4);
 
 /**
+ * @generated from message multistep.v1.ListSchemesRequest
+ */
+export type ListSchemesRequest = Message<"multistep.v1.ListSchemesRequest"> & {
+};
+
+/**
+ * Describes the message multistep.v1.ListSchemesRequest.
+ * Use `create(ListSchemesRequestSchema)` to create a new message.
+ */
+export const ListSchemesRequestSchema: GenMessage<ListSchemesRequest> = /*@__PURE__*/
+  messageDesc(file_multistep_v1_catalog_service, 5);
+
+/**
+ * @generated from message multistep.v1.ListSchemesResponse
+ */
+export type ListSchemesResponse = Message<"multistep.v1.ListSchemesResponse"> & {
+  /**
+   * The fractal scheme with two columns.
+   *
+   * @generated from field: repeated multistep.v1.SchemeDescription schemes = 1;
+   */
+  schemes: SchemeDescription[];
+};
+
+/**
+ * Describes the message multistep.v1.ListSchemesResponse.
+ * Use `create(ListSchemesResponseSchema)` to create a new message.
+ */
+export const ListSchemesResponseSchema: GenMessage<ListSchemesResponse> = /*@__PURE__*/
+  messageDesc(file_multistep_v1_catalog_service, 6);
+
+/**
  * @generated from message multistep.v1.ListRecipesRequest
  */
 export type ListRecipesRequest = Message<"multistep.v1.ListRecipesRequest"> & {
@@ -187,7 +221,7 @@ export type ListRecipesRequest = Message<"multistep.v1.ListRecipesRequest"> & {
  * Use `create(ListRecipesRequestSchema)` to create a new message.
  */
 export const ListRecipesRequestSchema: GenMessage<ListRecipesRequest> = /*@__PURE__*/
-  messageDesc(file_multistep_v1_catalog_service, 5);
+  messageDesc(file_multistep_v1_catalog_service, 7);
 
 /**
  * @generated from message multistep.v1.ListRecipesResponse
@@ -204,7 +238,7 @@ export type ListRecipesResponse = Message<"multistep.v1.ListRecipesResponse"> & 
  * Use `create(ListRecipesResponseSchema)` to create a new message.
  */
 export const ListRecipesResponseSchema: GenMessage<ListRecipesResponse> = /*@__PURE__*/
-  messageDesc(file_multistep_v1_catalog_service, 6);
+  messageDesc(file_multistep_v1_catalog_service, 8);
 
 /**
  * @generated from message multistep.v1.ListDatasetsRequest
@@ -217,7 +251,7 @@ export type ListDatasetsRequest = Message<"multistep.v1.ListDatasetsRequest"> & 
  * Use `create(ListDatasetsRequestSchema)` to create a new message.
  */
 export const ListDatasetsRequestSchema: GenMessage<ListDatasetsRequest> = /*@__PURE__*/
-  messageDesc(file_multistep_v1_catalog_service, 7);
+  messageDesc(file_multistep_v1_catalog_service, 9);
 
 /**
  * @generated from message multistep.v1.ListDatasetsResponse
@@ -234,7 +268,7 @@ export type ListDatasetsResponse = Message<"multistep.v1.ListDatasetsResponse"> 
  * Use `create(ListDatasetsResponseSchema)` to create a new message.
  */
 export const ListDatasetsResponseSchema: GenMessage<ListDatasetsResponse> = /*@__PURE__*/
-  messageDesc(file_multistep_v1_catalog_service, 8);
+  messageDesc(file_multistep_v1_catalog_service, 10);
 
 /**
  * @generated from message multistep.v1.GetDatasetSampleRequest
@@ -281,7 +315,7 @@ export type GetDatasetSampleRequest = Message<"multistep.v1.GetDatasetSampleRequ
  * Use `create(GetDatasetSampleRequestSchema)` to create a new message.
  */
 export const GetDatasetSampleRequestSchema: GenMessage<GetDatasetSampleRequest> = /*@__PURE__*/
-  messageDesc(file_multistep_v1_catalog_service, 9);
+  messageDesc(file_multistep_v1_catalog_service, 11);
 
 /**
  * @generated from message multistep.v1.GetDatasetSampleResponse
@@ -319,7 +353,7 @@ export type GetDatasetSampleResponse = Message<"multistep.v1.GetDatasetSampleRes
  * Use `create(GetDatasetSampleResponseSchema)` to create a new message.
  */
 export const GetDatasetSampleResponseSchema: GenMessage<GetDatasetSampleResponse> = /*@__PURE__*/
-  messageDesc(file_multistep_v1_catalog_service, 10);
+  messageDesc(file_multistep_v1_catalog_service, 12);
 
 /**
  * @generated from message multistep.v1.SampleImage
@@ -350,7 +384,7 @@ export type SampleImage = Message<"multistep.v1.SampleImage"> & {
  * Use `create(SampleImageSchema)` to create a new message.
  */
 export const SampleImageSchema: GenMessage<SampleImage> = /*@__PURE__*/
-  messageDesc(file_multistep_v1_catalog_service, 11);
+  messageDesc(file_multistep_v1_catalog_service, 13);
 
 /**
  * @generated from message multistep.v1.ImportDatasetRequest
@@ -410,7 +444,7 @@ export type ImportDatasetRequest = Message<"multistep.v1.ImportDatasetRequest"> 
  * Use `create(ImportDatasetRequestSchema)` to create a new message.
  */
 export const ImportDatasetRequestSchema: GenMessage<ImportDatasetRequest> = /*@__PURE__*/
-  messageDesc(file_multistep_v1_catalog_service, 12);
+  messageDesc(file_multistep_v1_catalog_service, 14);
 
 /**
  * @generated from message multistep.v1.ImportDatasetResponse
@@ -447,7 +481,7 @@ export type ImportDatasetResponse = Message<"multistep.v1.ImportDatasetResponse"
  * Use `create(ImportDatasetResponseSchema)` to create a new message.
  */
 export const ImportDatasetResponseSchema: GenMessage<ImportDatasetResponse> = /*@__PURE__*/
-  messageDesc(file_multistep_v1_catalog_service, 13);
+  messageDesc(file_multistep_v1_catalog_service, 15);
 
 /**
  * @generated from message multistep.v1.ImportProgress
@@ -469,7 +503,7 @@ export type ImportProgress = Message<"multistep.v1.ImportProgress"> & {
  * Use `create(ImportProgressSchema)` to create a new message.
  */
 export const ImportProgressSchema: GenMessage<ImportProgress> = /*@__PURE__*/
-  messageDesc(file_multistep_v1_catalog_service, 14);
+  messageDesc(file_multistep_v1_catalog_service, 16);
 
 /**
  * What an import took and what it left out.
@@ -509,7 +543,7 @@ export type ImportReport = Message<"multistep.v1.ImportReport"> & {
  * Use `create(ImportReportSchema)` to create a new message.
  */
 export const ImportReportSchema: GenMessage<ImportReport> = /*@__PURE__*/
-  messageDesc(file_multistep_v1_catalog_service, 15);
+  messageDesc(file_multistep_v1_catalog_service, 17);
 
 /**
  * @generated from message multistep.v1.ClassCount
@@ -536,7 +570,7 @@ export type ClassCount = Message<"multistep.v1.ClassCount"> & {
  * Use `create(ClassCountSchema)` to create a new message.
  */
 export const ClassCountSchema: GenMessage<ClassCount> = /*@__PURE__*/
-  messageDesc(file_multistep_v1_catalog_service, 16);
+  messageDesc(file_multistep_v1_catalog_service, 18);
 
 /**
  * @generated from message multistep.v1.SkippedFile
@@ -560,7 +594,7 @@ export type SkippedFile = Message<"multistep.v1.SkippedFile"> & {
  * Use `create(SkippedFileSchema)` to create a new message.
  */
 export const SkippedFileSchema: GenMessage<SkippedFile> = /*@__PURE__*/
-  messageDesc(file_multistep_v1_catalog_service, 17);
+  messageDesc(file_multistep_v1_catalog_service, 19);
 
 /**
  * @generated from message multistep.v1.ImportModelRequest
@@ -637,7 +671,7 @@ export type ImportModelRequest = Message<"multistep.v1.ImportModelRequest"> & {
  * Use `create(ImportModelRequestSchema)` to create a new message.
  */
 export const ImportModelRequestSchema: GenMessage<ImportModelRequest> = /*@__PURE__*/
-  messageDesc(file_multistep_v1_catalog_service, 18);
+  messageDesc(file_multistep_v1_catalog_service, 20);
 
 /**
  * @generated from message multistep.v1.ImportModelResponse
@@ -659,7 +693,7 @@ export type ImportModelResponse = Message<"multistep.v1.ImportModelResponse"> & 
  * Use `create(ImportModelResponseSchema)` to create a new message.
  */
 export const ImportModelResponseSchema: GenMessage<ImportModelResponse> = /*@__PURE__*/
-  messageDesc(file_multistep_v1_catalog_service, 19);
+  messageDesc(file_multistep_v1_catalog_service, 21);
 
 /**
  * @generated from message multistep.v1.GetServerInfoRequest
@@ -672,7 +706,7 @@ export type GetServerInfoRequest = Message<"multistep.v1.GetServerInfoRequest"> 
  * Use `create(GetServerInfoRequestSchema)` to create a new message.
  */
 export const GetServerInfoRequestSchema: GenMessage<GetServerInfoRequest> = /*@__PURE__*/
-  messageDesc(file_multistep_v1_catalog_service, 20);
+  messageDesc(file_multistep_v1_catalog_service, 22);
 
 /**
  * @generated from message multistep.v1.GetServerInfoResponse
@@ -722,7 +756,7 @@ export type GetServerInfoResponse = Message<"multistep.v1.GetServerInfoResponse"
  * Use `create(GetServerInfoResponseSchema)` to create a new message.
  */
 export const GetServerInfoResponseSchema: GenMessage<GetServerInfoResponse> = /*@__PURE__*/
-  messageDesc(file_multistep_v1_catalog_service, 21);
+  messageDesc(file_multistep_v1_catalog_service, 23);
 
 /**
  * @generated from message multistep.v1.Adapter
@@ -771,7 +805,7 @@ export type Adapter = Message<"multistep.v1.Adapter"> & {
  * Use `create(AdapterSchema)` to create a new message.
  */
 export const AdapterSchema: GenMessage<Adapter> = /*@__PURE__*/
-  messageDesc(file_multistep_v1_catalog_service, 22);
+  messageDesc(file_multistep_v1_catalog_service, 24);
 
 /**
  * What this server can train, on what, and on which hardware.
@@ -794,6 +828,16 @@ export const CatalogService: GenService<{
     methodKind: "unary";
     input: typeof DescribeModelRequestSchema;
     output: typeof DescribeModelResponseSchema;
+  },
+  /**
+   * The schemes that networks step by, with their order measured.
+   *
+   * @generated from rpc multistep.v1.CatalogService.ListSchemes
+   */
+  listSchemes: {
+    methodKind: "unary";
+    input: typeof ListSchemesRequestSchema;
+    output: typeof ListSchemesResponseSchema;
   },
   /**
    * Training runs by name: defaults for TrainingConfig.

@@ -4,6 +4,10 @@
 
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
+import type { BlockStep, SchemeDescription } from "./analysis_pb.ts";
+import { file_multistep_v1_analysis } from "./analysis_pb.ts";
+import type { ModelSpec } from "./model_pb.ts";
+import { file_multistep_v1_model } from "./model_pb.ts";
 import type { Metrics } from "./run_pb.ts";
 import { file_multistep_v1_run } from "./run_pb.ts";
 import type { Message } from "@bufbuild/protobuf";
@@ -12,7 +16,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file multistep/v1/inference_service.proto.
  */
 export const file_multistep_v1_inference_service: GenFile = /*@__PURE__*/
-  fileDesc("CiRtdWx0aXN0ZXAvdjEvaW5mZXJlbmNlX3NlcnZpY2UucHJvdG8SDG11bHRpc3RlcC52MSI8CgtNb2RlbFNvdXJjZRINCgNydW4YASABKAlIABIUCgpjaGVja3BvaW50GAIgASgJSABCCAoGc291cmNlIqIBCg9FdmFsdWF0ZVJlcXVlc3QSKQoGc291cmNlGAEgASgLMhkubXVsdGlzdGVwLnYxLk1vZGVsU291cmNlEg8KB2RhdGFzZXQYAiABKAkSDQoFc3BsaXQYAyABKAkSFwoKYmF0Y2hfc2l6ZRgEIAEoDUgAiAEBEhIKBWxpbWl0GAUgASgNSAGIAQFCDQoLX2JhdGNoX3NpemVCCAoGX2xpbWl0IoIBChBFdmFsdWF0ZVJlc3BvbnNlEjQKCHByb2dyZXNzGAEgASgLMiAubXVsdGlzdGVwLnYxLkV2YWx1YXRpb25Qcm9ncmVzc0gAEjAKBnJlc3VsdBgCIAEoCzIeLm11bHRpc3RlcC52MS5FdmFsdWF0aW9uUmVzdWx0SABCBgoEa2luZCI/ChJFdmFsdWF0aW9uUHJvZ3Jlc3MSEwoLaW1hZ2VzX2RvbmUYASABKA0SFAoMaW1hZ2VzX3RvdGFsGAIgASgNIocBChBFdmFsdWF0aW9uUmVzdWx0EiYKB21ldHJpY3MYASABKAsyFS5tdWx0aXN0ZXAudjEuTWV0cmljcxIwCgljb25mdXNpb24YAiABKAsyHS5tdWx0aXN0ZXAudjEuQ29uZnVzaW9uTWF0cml4EhkKEWltYWdlc19wZXJfc2Vjb25kGAMgASgBIjYKD0NvbmZ1c2lvbk1hdHJpeBITCgtjbGFzc19uYW1lcxgBIAMoCRIOCgZjb3VudHMYAiADKA0ifAoMSW5mZXJSZXF1ZXN0EikKBnNvdXJjZRgBIAEoCzIZLm11bHRpc3RlcC52MS5Nb2RlbFNvdXJjZRIjCgZpbWFnZXMYAiADKAsyEy5tdWx0aXN0ZXAudjEuSW1hZ2USEgoFdG9wX2sYAyABKA1IAIgBAUIICgZfdG9wX2siPgoNSW5mZXJSZXNwb25zZRItCgtwcmVkaWN0aW9ucxgBIAMoCzIYLm11bHRpc3RlcC52MS5QcmVkaWN0aW9uIo0BChJTdHJlYW1JbmZlclJlcXVlc3QSCgoCaWQYASABKAkSKQoGc291cmNlGAIgASgLMhkubXVsdGlzdGVwLnYxLk1vZGVsU291cmNlEiIKBWltYWdlGAMgASgLMhMubXVsdGlzdGVwLnYxLkltYWdlEhIKBXRvcF9rGAQgASgNSACIAQFCCAoGX3RvcF9rIoYBChNTdHJlYW1JbmZlclJlc3BvbnNlEgoKAmlkGAEgASgJEi4KCnByZWRpY3Rpb24YAiABKAsyGC5tdWx0aXN0ZXAudjEuUHJlZGljdGlvbkgAEigKBWVycm9yGAMgASgLMhcubXVsdGlzdGVwLnYxLkl0ZW1FcnJvckgAQgkKB291dGNvbWUiTAoFSW1hZ2USEQoHZW5jb2RlZBgBIAEoDEgAEiUKA3JhdxgCIAEoCzIWLm11bHRpc3RlcC52MS5SYXdJbWFnZUgAQgkKB2NvbnRlbnQiSwoIUmF3SW1hZ2USDgoGaGVpZ2h0GAEgASgNEg0KBXdpZHRoGAIgASgNEhAKCGNoYW5uZWxzGAMgASgNEg4KBnBpeGVscxgEIAEoDCI5CgpQcmVkaWN0aW9uEisKA3RvcBgBIAMoCzIeLm11bHRpc3RlcC52MS5DbGFzc1Byb2JhYmlsaXR5IlAKEENsYXNzUHJvYmFiaWxpdHkSEwoLY2xhc3NfaW5kZXgYASABKA0SEgoKY2xhc3NfbmFtZRgCIAEoCRITCgtwcm9iYWJpbGl0eRgDIAEoASIqCglJdGVtRXJyb3ISDAoEY29kZRgBIAEoDRIPCgdtZXNzYWdlGAIgASgJMvkBChBJbmZlcmVuY2VTZXJ2aWNlEksKCEV2YWx1YXRlEh0ubXVsdGlzdGVwLnYxLkV2YWx1YXRlUmVxdWVzdBoeLm11bHRpc3RlcC52MS5FdmFsdWF0ZVJlc3BvbnNlMAESQAoFSW5mZXISGi5tdWx0aXN0ZXAudjEuSW5mZXJSZXF1ZXN0GhsubXVsdGlzdGVwLnYxLkluZmVyUmVzcG9uc2USVgoLU3RyZWFtSW5mZXISIC5tdWx0aXN0ZXAudjEuU3RyZWFtSW5mZXJSZXF1ZXN0GiEubXVsdGlzdGVwLnYxLlN0cmVhbUluZmVyUmVzcG9uc2UoATABYgZwcm90bzM", [file_multistep_v1_run]);
+  fileDesc("CiRtdWx0aXN0ZXAvdjEvaW5mZXJlbmNlX3NlcnZpY2UucHJvdG8SDG11bHRpc3RlcC52MSI8CgtNb2RlbFNvdXJjZRINCgNydW4YASABKAlIABIUCgpjaGVja3BvaW50GAIgASgJSABCCAoGc291cmNlIqIBCg9FdmFsdWF0ZVJlcXVlc3QSKQoGc291cmNlGAEgASgLMhkubXVsdGlzdGVwLnYxLk1vZGVsU291cmNlEg8KB2RhdGFzZXQYAiABKAkSDQoFc3BsaXQYAyABKAkSFwoKYmF0Y2hfc2l6ZRgEIAEoDUgAiAEBEhIKBWxpbWl0GAUgASgNSAGIAQFCDQoLX2JhdGNoX3NpemVCCAoGX2xpbWl0IoIBChBFdmFsdWF0ZVJlc3BvbnNlEjQKCHByb2dyZXNzGAEgASgLMiAubXVsdGlzdGVwLnYxLkV2YWx1YXRpb25Qcm9ncmVzc0gAEjAKBnJlc3VsdBgCIAEoCzIeLm11bHRpc3RlcC52MS5FdmFsdWF0aW9uUmVzdWx0SABCBgoEa2luZCI/ChJFdmFsdWF0aW9uUHJvZ3Jlc3MSEwoLaW1hZ2VzX2RvbmUYASABKA0SFAoMaW1hZ2VzX3RvdGFsGAIgASgNIocBChBFdmFsdWF0aW9uUmVzdWx0EiYKB21ldHJpY3MYASABKAsyFS5tdWx0aXN0ZXAudjEuTWV0cmljcxIwCgljb25mdXNpb24YAiABKAsyHS5tdWx0aXN0ZXAudjEuQ29uZnVzaW9uTWF0cml4EhkKEWltYWdlc19wZXJfc2Vjb25kGAMgASgBIjYKD0NvbmZ1c2lvbk1hdHJpeBITCgtjbGFzc19uYW1lcxgBIAMoCRIOCgZjb3VudHMYAiADKA0ifAoMSW5mZXJSZXF1ZXN0EikKBnNvdXJjZRgBIAEoCzIZLm11bHRpc3RlcC52MS5Nb2RlbFNvdXJjZRIjCgZpbWFnZXMYAiADKAsyEy5tdWx0aXN0ZXAudjEuSW1hZ2USEgoFdG9wX2sYAyABKA1IAIgBAUIICgZfdG9wX2siPgoNSW5mZXJSZXNwb25zZRItCgtwcmVkaWN0aW9ucxgBIAMoCzIYLm11bHRpc3RlcC52MS5QcmVkaWN0aW9uIo0BChJTdHJlYW1JbmZlclJlcXVlc3QSCgoCaWQYASABKAkSKQoGc291cmNlGAIgASgLMhkubXVsdGlzdGVwLnYxLk1vZGVsU291cmNlEiIKBWltYWdlGAMgASgLMhMubXVsdGlzdGVwLnYxLkltYWdlEhIKBXRvcF9rGAQgASgNSACIAQFCCAoGX3RvcF9rIoYBChNTdHJlYW1JbmZlclJlc3BvbnNlEgoKAmlkGAEgASgJEi4KCnByZWRpY3Rpb24YAiABKAsyGC5tdWx0aXN0ZXAudjEuUHJlZGljdGlvbkgAEigKBWVycm9yGAMgASgLMhcubXVsdGlzdGVwLnYxLkl0ZW1FcnJvckgAQgkKB291dGNvbWUiTAoFSW1hZ2USEQoHZW5jb2RlZBgBIAEoDEgAEiUKA3JhdxgCIAEoCzIWLm11bHRpc3RlcC52MS5SYXdJbWFnZUgAQgkKB2NvbnRlbnQiSwoIUmF3SW1hZ2USDgoGaGVpZ2h0GAEgASgNEg0KBXdpZHRoGAIgASgNEhAKCGNoYW5uZWxzGAMgASgNEg4KBnBpeGVscxgEIAEoDCI5CgpQcmVkaWN0aW9uEisKA3RvcBgBIAMoCzIeLm11bHRpc3RlcC52MS5DbGFzc1Byb2JhYmlsaXR5IlAKEENsYXNzUHJvYmFiaWxpdHkSEwoLY2xhc3NfaW5kZXgYASABKA0SEgoKY2xhc3NfbmFtZRgCIAEoCRITCgtwcm9iYWJpbGl0eRgDIAEoASIqCglJdGVtRXJyb3ISDAoEY29kZRgBIAEoDRIPCgdtZXNzYWdlGAIgASgJIkAKE0FuYWx5emVNb2RlbFJlcXVlc3QSKQoGc291cmNlGAEgASgLMhkubXVsdGlzdGVwLnYxLk1vZGVsU291cmNlItsBChRBbmFseXplTW9kZWxSZXNwb25zZRISCgpjaGVja3BvaW50GAEgASgJEhUKDXRyYWluaW5nX3N0ZXAYAiABKA0SJgoFbW9kZWwYAyABKAsyFy5tdWx0aXN0ZXAudjEuTW9kZWxTcGVjEhYKDm1vdmluZ19hdmVyYWdlGAQgASgIEi8KBnNjaGVtZRgFIAEoCzIfLm11bHRpc3RlcC52MS5TY2hlbWVEZXNjcmlwdGlvbhInCgZibG9ja3MYBiADKAsyFy5tdWx0aXN0ZXAudjEuQmxvY2tTdGVwMtACChBJbmZlcmVuY2VTZXJ2aWNlEksKCEV2YWx1YXRlEh0ubXVsdGlzdGVwLnYxLkV2YWx1YXRlUmVxdWVzdBoeLm11bHRpc3RlcC52MS5FdmFsdWF0ZVJlc3BvbnNlMAESQAoFSW5mZXISGi5tdWx0aXN0ZXAudjEuSW5mZXJSZXF1ZXN0GhsubXVsdGlzdGVwLnYxLkluZmVyUmVzcG9uc2USVgoLU3RyZWFtSW5mZXISIC5tdWx0aXN0ZXAudjEuU3RyZWFtSW5mZXJSZXF1ZXN0GiEubXVsdGlzdGVwLnYxLlN0cmVhbUluZmVyUmVzcG9uc2UoATABElUKDEFuYWx5emVNb2RlbBIhLm11bHRpc3RlcC52MS5BbmFseXplTW9kZWxSZXF1ZXN0GiIubXVsdGlzdGVwLnYxLkFuYWx5emVNb2RlbFJlc3BvbnNlYgZwcm90bzM", [file_multistep_v1_analysis, file_multistep_v1_model, file_multistep_v1_run]);
 
 /**
  * Which weights: the newest checkpoint of a run, or one checkpoint. Where training kept a moving average of the weights
@@ -460,7 +464,72 @@ export const ItemErrorSchema: GenMessage<ItemError> = /*@__PURE__*/
   messageDesc(file_multistep_v1_inference_service, 14);
 
 /**
- * Uses a trained network.
+ * @generated from message multistep.v1.AnalyzeModelRequest
+ */
+export type AnalyzeModelRequest = Message<"multistep.v1.AnalyzeModelRequest"> & {
+  /**
+   * @generated from field: multistep.v1.ModelSource source = 1;
+   */
+  source?: ModelSource | undefined;
+};
+
+/**
+ * Describes the message multistep.v1.AnalyzeModelRequest.
+ * Use `create(AnalyzeModelRequestSchema)` to create a new message.
+ */
+export const AnalyzeModelRequestSchema: GenMessage<AnalyzeModelRequest> = /*@__PURE__*/
+  messageDesc(file_multistep_v1_inference_service, 15);
+
+/**
+ * @generated from message multistep.v1.AnalyzeModelResponse
+ */
+export type AnalyzeModelResponse = Message<"multistep.v1.AnalyzeModelResponse"> & {
+  /**
+   * Path in the server's data folder, and the step of training that it was written after.
+   *
+   * @generated from field: string checkpoint = 1;
+   */
+  checkpoint: string;
+
+  /**
+   * @generated from field: uint32 training_step = 2;
+   */
+  trainingStep: number;
+
+  /**
+   * @generated from field: multistep.v1.ModelSpec model = 3;
+   */
+  model?: ModelSpec | undefined;
+
+  /**
+   * Whether what is analysed is the moving average of the weights.
+   *
+   * @generated from field: bool moving_average = 4;
+   */
+  movingAverage: boolean;
+
+  /**
+   * @generated from field: multistep.v1.SchemeDescription scheme = 5;
+   */
+  scheme?: SchemeDescription | undefined;
+
+  /**
+   * By depth; none where the scheme learns no coefficients.
+   *
+   * @generated from field: repeated multistep.v1.BlockStep blocks = 6;
+   */
+  blocks: BlockStep[];
+};
+
+/**
+ * Describes the message multistep.v1.AnalyzeModelResponse.
+ * Use `create(AnalyzeModelResponseSchema)` to create a new message.
+ */
+export const AnalyzeModelResponseSchema: GenMessage<AnalyzeModelResponse> = /*@__PURE__*/
+  messageDesc(file_multistep_v1_inference_service, 16);
+
+/**
+ * Uses a trained network, or looks at what it learned.
  *
  * @generated from service multistep.v1.InferenceService
  */
@@ -492,6 +561,16 @@ export const InferenceService: GenService<{
     methodKind: "bidi_streaming";
     input: typeof StreamInferRequestSchema;
     output: typeof StreamInferResponseSchema;
+  },
+  /**
+   * A trained network as a numerical scheme: what its blocks learned for k.
+   *
+   * @generated from rpc multistep.v1.InferenceService.AnalyzeModel
+   */
+  analyzeModel: {
+    methodKind: "unary";
+    input: typeof AnalyzeModelRequestSchema;
+    output: typeof AnalyzeModelResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_multistep_v1_inference_service, 0);
