@@ -6,8 +6,9 @@ import { createDispatch, type Dispatch, recordDispatches } from "../graph/dispat
 import type { BufferHandle, Candidate, Kernel, Question, ScratchAllocator } from "../graph/kernel.ts";
 import type { Trial } from "./contest.ts";
 import type { RandomFill } from "./random_fill.ts";
+import { TrialBuffers } from "./trial_buffers.ts";
 
-const USAGE = GPUBufferUsage.STORAGE | GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST | GPUBufferUsage.COPY_SRC;
+const GATHERED_USAGE = GPUBufferUsage.COPY_DST | GPUBufferUsage.COPY_SRC;
 /** Repetitions are counted so that one sample takes about this long. */
 const SAMPLE_MS = { "timestamp-query": 2, "wall clock": 20 } as const;
 const MAX_REPETITIONS = 64;
@@ -30,31 +31,32 @@ export class TrialStage {
   readonly #parts: StageParts;
   readonly #question: Question;
   /** What candidates read and write, by the plan's handles. */
-  readonly #shared = new Map<BufferHandle, GPUBuffer>();
+  readonly #shared: TrialBuffers;
 
   constructor(parts: StageParts, question: Question) {
     this.#parts = parts;
     this.#question = question;
+    this.#shared = new TrialBuffers(parts.device);
   }
 
   /**
    * Builds a candidate's pipelines and buffers.
-   * @throws {MemoryLimitError} when one of its buffers cannot be bound.
+   * @throws {MemoryLimitError} when one of its buffers cannot be bound, or there is no room for it.
    * @throws {GpuError} when the driver refuses a part of it.
    */
   async prepare(candidate: Candidate): Promise<Trial> {
     const { device } = this.#parts;
     const memory = new TrialMemory(device.target.maxStorageBindingBytes);
     const kernels = candidate.lower(memory);
-    const own = new Map<BufferHandle, GPUBuffer>();
+    const own = new TrialBuffers(device);
     const all: Dispatch[] = [];
     const destroy = () => {
       for (const { release } of all) release();
-      own.forEach((buffer) => buffer.destroy());
+      own.destroy();
     };
     try {
       await this.#createBuffers(kernels, { memory, own });
-      const bufferOf = (handle: BufferHandle) => bufferIn(memory.own.has(handle) ? own : this.#shared, handle);
+      const bufferOf = (handle: BufferHandle) => (memory.own.has(handle) ? own : this.#shared).get(handle);
       const counted: Dispatch[] = [];
       for (const kernel of kernels) {
         const dispatch = await createDispatch(device, kernel, bufferOf);
@@ -70,21 +72,24 @@ export class TrialStage {
   }
 
   destroy(): void {
-    for (const buffer of this.#shared.values()) buffer.destroy();
+    this.#shared.destroy();
   }
 
   async #createBuffers(
     kernels: readonly Kernel[],
-    { memory, own }: { readonly memory: TrialMemory; readonly own: Map<BufferHandle, GPUBuffer> },
+    { memory, own }: { readonly memory: TrialMemory; readonly own: TrialBuffers },
   ): Promise<void> {
     const { device, fill } = this.#parts;
+    const bindings = kernels.flatMap(({ bindings }) => bindings);
+    const placeOf = (handle: BufferHandle) => memory.own.has(handle) ? own : this.#shared;
+    const missing = new Set(bindings.map(({ buffer }) => buffer).filter((handle) => !placeOf(handle).has(handle)));
+    device.requireRoom("A trial of kernels", [...missing].reduce((sum, { bytes }) => sum + bytes, 0));
     // What does not fit is the candidate's failure, not the device's.
     device.handle.pushErrorScope("out-of-memory");
-    for (const { buffer: handle, access } of kernels.flatMap(({ bindings }) => bindings)) {
-      const place = memory.own.has(handle) ? own : this.#shared;
+    for (const { buffer: handle, access } of bindings) {
+      const place = placeOf(handle);
       if (place.has(handle)) continue;
-      const created = device.createBuffer(handle.label, handle.bytes, USAGE);
-      place.set(handle, created);
+      const created = place.create(handle);
       if (place === this.#shared && access !== "read_write") fill.write(device, created, this.#elementType(handle));
     }
     const error = await device.handle.popErrorScope();
@@ -96,7 +101,7 @@ export class TrialStage {
     for (const { buffer, access, offset = 0, size = buffer.bytes - offset } of kernels.flatMap((k) => k.bindings)) {
       if (access !== "read_write" || memory.own.has(buffer)) continue;
       const elementType = this.#elementType(buffer);
-      const range = { buffer: bufferIn(this.#shared, buffer), offset, size, elementType };
+      const range = { buffer: this.#shared.get(buffer), offset, size, elementType };
       ranges.set(`${buffer.id} ${offset} ${size}`, range);
     }
     return [...ranges.values()];
@@ -106,7 +111,10 @@ export class TrialStage {
   async #output(dispatches: readonly Dispatch[], outputs: readonly OutputRange[]): Promise<Float32Array> {
     const { device } = this.#parts;
     const bytes = outputs.reduce((sum, { size }) => sum + size, 0);
-    const gathered = device.createBuffer("trial outputs", bytes, USAGE);
+    // The outputs once more, and a buffer to read them from.
+    device.requireRoom("The results of a trial of kernels", 2 * bytes);
+    using _claim = device.claim(2 * bytes);
+    const gathered = device.createBuffer("trial outputs", bytes, GATHERED_USAGE);
     const ring = await ReadBackRing.create(device, { bytes, depth: 1 });
     try {
       const encoder = device.handle.createCommandEncoder();
@@ -188,10 +196,4 @@ function toFloats(content: ArrayBuffer, outputs: readonly OutputRange[]): Float3
     length += part.length;
   }
   return values;
-}
-
-function bufferIn(place: ReadonlyMap<BufferHandle, GPUBuffer>, handle: BufferHandle): GPUBuffer {
-  const buffer = place.get(handle);
-  if (!buffer) throw new Error(`Cannot find a buffer for "${handle.label}"`);
-  return buffer;
 }

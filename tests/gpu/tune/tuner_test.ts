@@ -174,6 +174,27 @@ Deno.test("tune() drops a candidate that writes something else and one that does
   });
 });
 
+Deno.test("tune() counts what trials take in the memory budget, and gives it back", async () => {
+  const { target, memoryBudget } = await testDevice();
+  if (memoryBudget === undefined) return;
+  const device = await testDevice();
+  const measured = async (leave: number) => {
+    let warned: string[] = [];
+    await withTuner(async (open, warnings) => {
+      const { graph, keep } = recordConvolution();
+      const tuner = await open();
+      using _others = device.claim(memoryBudget - leave);
+      for await (const _tried of tuner.tune([{ graph, options: { target, keep } }]));
+      warned = warnings;
+    });
+    device.requireRoom("Everything", memoryBudget);
+    return warned;
+  };
+  assertEquals(await measured(2 ** 24), []);
+  const [warning] = await measured(1024);
+  assert(/Cannot use the kernels .*: A trial of kernels needs/.test(warning), warning);
+});
+
 Deno.test("questions have stable keys that name all that decides the kernels", async () => {
   const { target } = await testDevice();
   const graph = new Graph({ training: false });
