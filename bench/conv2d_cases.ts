@@ -1,12 +1,12 @@
 /** Convolutions to measure, and how a result is checked. */
-import { conv2d, differentiate, Graph, linearCombination, type Tensor } from "../src/gpu/mod.ts";
+import { conv2d, differentiate, Graph, linearCombination, type Precision, type Tensor } from "../src/gpu/mod.ts";
 import type { Conv2dProblem } from "../src/gpu/ops/conv2d_problem.ts";
-import { type Direction, type Operands, resultAt, resultShape } from "./conv2d_reference.ts";
+import { type Direction, sampledError, sizesOf } from "./conv2d_reference.ts";
 import type { KernelCase, PreparedKernel } from "./kernels.ts";
 import { keepOnly, type KernelHost, KernelRun } from "./kernel_run.ts";
-import { generator } from "./measure.ts";
 
-interface Shape {
+/** A convolution whose padding keeps the size, but for the stride. */
+export interface Shape {
   readonly size: readonly [height: number, width: number];
   readonly channels: readonly [input: number, output: number];
   readonly kernel: number;
@@ -16,6 +16,8 @@ interface Shape {
   readonly batch?: number;
   /** Default: all three. */
   readonly directions?: readonly Direction[];
+  /** Default f32. */
+  readonly precision?: Precision;
 }
 
 const DIRECTIONS: readonly Direction[] = ["forward", "backward_input", "backward_weight"];
@@ -35,25 +37,32 @@ const SHAPES: readonly Shape[] = [
   { size: [16, 16], channels: [128, 128], kernel: 3, groups: 32 },
   // The stem of networks for 224 pixels; nothing asks for the gradient of the pixels.
   { size: [224, 224], channels: [3, 64], kernel: 7, stride: 2, batch: 4, directions: ["forward", "backward_weight"] },
+  // Images of f16.
+  { size: [32, 32], channels: [16, 16], kernel: 3, precision: "mixed" },
+  { size: [8, 8], channels: [64, 64], kernel: 3, precision: "mixed" },
   // Nothing divides anything.
   { size: [7, 5], channels: [24, 40], kernel: 3 },
 ];
 
-const SAMPLE = 400;
-/** ‖result − reference‖ / ‖reference‖ over the sample. */
-const TOLERANCE = 1e-4;
+/** ‖result − reference‖ / ‖reference‖ over the sample, by how images are stored: of f16 they are rounded before. */
+const TOLERANCE = { f32: 1e-4, mixed: 2e-3 } as const;
 
 /** Every shape in every direction it is used in. */
 export function conv2dCases(batchSize: number): KernelCase[] {
   return SHAPES.flatMap((shape) =>
     (shape.directions ?? DIRECTIONS).map((direction) => {
       const problem = problemOf(shape, batchSize);
-      return { name: nameOf(problem, direction), prepare: (host) => prepare(host, problem, direction) };
+      const { precision = "f32" } = shape;
+      return {
+        name: nameOf(problem, direction) + (precision === "f32" ? "" : " f16"),
+        needs: precision === "f32" ? undefined : "shader-f16",
+        prepare: (host) => prepare(host, problem, { direction, precision }),
+      };
     })
   );
 }
 
-function problemOf(shape: Shape, batchSize: number): Conv2dProblem {
+export function problemOf(shape: Shape, batchSize: number): Conv2dProblem {
   const { size: [inputHeight, inputWidth], channels, kernel, stride = 1, groups = 1, batch = batchSize } = shape;
   const padding = (kernel - 1) / 2;
   const extent = (input: number) => Math.floor((input + 2 * padding - kernel) / stride) + 1;
@@ -78,23 +87,23 @@ function nameOf(p: Conv2dProblem, direction: Direction): string {
     `stride ${p.stride} groups ${p.groups} at ${p.inputHeight}x${p.inputWidth} batch ${p.batch}`;
 }
 
-async function prepare(host: KernelHost, problem: Conv2dProblem, direction: Direction): Promise<PreparedKernel> {
-  const { graph, x, dy, result } = record(problem, direction);
+async function prepare(
+  host: KernelHost,
+  problem: Conv2dProblem,
+  { direction, precision }: { readonly direction: Direction; readonly precision: Precision },
+): Promise<PreparedKernel> {
+  const { graph, x, dy, result } = record(problem, direction, precision);
   const run = await KernelRun.create(host, graph, result ? [result] : []);
-  const outputs = problem.batch * problem.outputHeight * problem.outputWidth * problem.outputChannels;
-  const multiplyAdds = outputs * problem.kernelHeight * problem.kernelWidth * problem.inputChannels / problem.groups;
-  const inputs = problem.batch * problem.inputHeight * problem.inputWidth * problem.inputChannels;
-  const [o, i, ky, kx] = resultShape(problem, "backward_weight");
+  const { inputs, outputs, weights, multiplyAdds } = sizesOf(problem);
   return {
     run,
     // Each of the three is read or written at least once, whatever the direction.
-    bytes: 4 * (inputs + outputs + o * i * ky * kx),
+    bytes: (precision === "mixed" ? 2 : 4) * (inputs + outputs) + 4 * weights,
     multiplyAdds,
-    tolerance: TOLERANCE,
+    tolerance: TOLERANCE[precision],
     async error() {
       run.step();
       const actual = result ? await run.read(result) : await run.readGradient("conv.weight");
-      if (!actual.every(Number.isFinite)) return Infinity;
       const operands = { x: run.source(x), dy: run.source(dy), w: run.parameter("conv.weight") };
       return sampledError(actual, { problem, direction, operands });
     },
@@ -102,9 +111,9 @@ async function prepare(host: KernelHost, problem: Conv2dProblem, direction: Dire
 }
 
 /** The graph of one direction alone, and its result where that is no parameter's gradient. */
-function record(problem: Conv2dProblem, direction: Direction) {
+function record(problem: Conv2dProblem, direction: Direction, precision: Precision) {
   const { batch, inputHeight, inputWidth, inputChannels, outputChannels, stride, padding, groups } = problem;
-  const graph = new Graph({ training: true });
+  const graph = new Graph({ training: true, precision });
   const x = graph.source("x", [batch, inputHeight, inputWidth, inputChannels], { needsGradient: true });
   const kernel = [problem.kernelHeight, problem.kernelWidth] as const;
   const y = conv2d(graph, x, { name: "conv", outputChannels, kernel, stride, padding, groups });
@@ -113,28 +122,4 @@ function record(problem: Conv2dProblem, direction: Direction) {
   keepOnly(graph, direction === "forward" ? "conv2d" : `conv2d_${direction}`);
   const results: Record<Direction, Tensor | undefined> = { forward: y, backward_input: dx, backward_weight: undefined };
   return { graph, x, dy, result: results[direction] };
-}
-
-/** Against the double-precision reference, at random places and at the edges. */
-function sampledError(
-  actual: Float32Array,
-  about: { readonly problem: Conv2dProblem; readonly direction: Direction; readonly operands: Operands },
-): number {
-  const { problem, direction, operands } = about;
-  const shape = resultShape(problem, direction);
-  const next = generator(7);
-  // A weight's gradient sums over the whole batch.
-  const sample = direction === "backward_weight" ? SAMPLE / 4 : SAMPLE;
-  let [difference, norm] = [0, 0];
-  for (let i = 0; i < sample; i++) {
-    const place = shape.map((extent) => {
-      const edge = next() >>> 30;
-      return edge === 0 ? 0 : edge === 1 ? extent - 1 : (next() >>> 8) % extent;
-    });
-    const expected = resultAt(problem, direction, { operands, place });
-    const index = place.reduce((flat, position, axis) => flat * shape[axis] + position, 0);
-    difference += (actual[index] - expected) ** 2;
-    norm += expected ** 2;
-  }
-  return Math.sqrt(difference / norm);
 }

@@ -7,6 +7,9 @@
  * with stride s, padding p, I input channels a group and g = the group of o. Images are NHWC without borders, weights OIHW.
  */
 import type { Conv2dProblem } from "../src/gpu/ops/conv2d_problem.ts";
+import { generator } from "./measure.ts";
+
+const SAMPLE = 400;
 
 export type Direction = "forward" | "backward_input" | "backward_weight";
 
@@ -98,4 +101,49 @@ function isIndex(value: number, extent: number): boolean {
 
 function weightIndex(p: Conv2dProblem, o: number, i: number, ky: number, kx: number): number {
   return ((o * p.inputChannels / p.groups + i) * p.kernelHeight + ky) * p.kernelWidth + kx;
+}
+
+/** Scalars of a convolution's images and weights, and the multiply-adds of any of its directions. */
+export function sizesOf(p: Conv2dProblem) {
+  const outputs = p.batch * p.outputHeight * p.outputWidth * p.outputChannels;
+  const products = p.kernelHeight * p.kernelWidth * p.inputChannels / p.groups;
+  return {
+    inputs: p.batch * p.inputHeight * p.inputWidth * p.inputChannels,
+    outputs,
+    weights: p.outputChannels * products,
+    multiplyAdds: outputs * products,
+  };
+}
+
+/**
+ * ‖actual − expected‖ / ‖expected‖ at random places and at the edges; Infinity where any element is not finite.
+ * @param about.after What becomes of the convolution's result at an index of `actual`; default: nothing.
+ */
+export function sampledError(
+  actual: Float32Array,
+  about: {
+    readonly problem: Conv2dProblem;
+    readonly direction: Direction;
+    readonly operands: Operands;
+    readonly after?: (value: number, index: number) => number;
+  },
+): number {
+  const { problem, direction, operands, after = (value) => value } = about;
+  if (!actual.every(Number.isFinite)) return Infinity;
+  const shape = resultShape(problem, direction);
+  const next = generator(7);
+  // A weight's gradient sums over the whole batch.
+  const sample = direction === "backward_weight" ? SAMPLE / 4 : SAMPLE;
+  let [difference, norm] = [0, 0];
+  for (let i = 0; i < sample; i++) {
+    const place = shape.map((extent) => {
+      const edge = next() >>> 30;
+      return edge === 0 ? 0 : edge === 1 ? extent - 1 : (next() >>> 8) % extent;
+    });
+    const index = place.reduce((flat, position, axis) => flat * shape[axis] + position, 0);
+    const expected = after(resultAt(problem, direction, { operands, place }), index);
+    difference += (actual[index] - expected) ** 2;
+    norm += expected ** 2;
+  }
+  return Math.sqrt(difference / norm);
 }

@@ -96,7 +96,8 @@ export class KernelRun {
       const encoder = this.#device.handle.createCommandEncoder();
       const ticket = ring.copy(encoder, buffer, buffer.size);
       this.#device.handle.queue.submit([encoder.finish()]);
-      const stored = new Float32Array(await ring.read(ticket));
+      const bytes = await ring.read(ticket);
+      const stored = this.#isHalf(tensor) ? new Float16Array(bytes) : new Float32Array(bytes);
       const values = new Float32Array(elementCount(tensor.shape));
       forEachElement(tensor.shape, this.#haloOf(tensor), (logical, physical) => values[logical] = stored[physical]);
       return values;
@@ -137,7 +138,7 @@ export class KernelRun {
       if (tensor.role !== "source") continue;
       const values = randomFloats(elementCount(tensor.shape), seed++);
       this.#sources.set(tensor, values);
-      const stored = new Float32Array(this.#execution.buffer(tensor).size / 4);
+      const stored = new Float32Array(this.#execution.buffer(tensor).size / (this.#isHalf(tensor) ? 2 : 4));
       forEachElement(tensor.shape, this.#haloOf(tensor), (logical, physical) => stored[physical] = values[logical]);
       this.#execution.writeSource(tensor, stored);
     }
@@ -149,6 +150,10 @@ export class KernelRun {
     this.#variables.uploadStates(new Map(states));
     const { gradients } = this.#plan.variables;
     this.#device.handle.queue.writeBuffer(this.#variables.gradients, 0, new Uint8Array(gradients.bytes).fill(0xff));
+  }
+
+  #isHalf(tensor: Tensor): boolean {
+    return this.#plan.kept.get(tensor)?.elementType === "f16";
   }
 
   #haloOf(tensor: Tensor): number {

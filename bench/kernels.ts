@@ -6,6 +6,7 @@ import { openTuner, type TuningOptions } from "../src/engine/tuning.ts";
 import { GpuDevice } from "../src/gpu/mod.ts";
 import { type Ceilings, measureCeilings } from "./ceilings.ts";
 import { conv2dCases } from "./conv2d_cases.ts";
+import { fusedConv2dCases } from "./fused_conv2d_cases.ts";
 import type { KernelHost, KernelRun } from "./kernel_run.ts";
 import { type Measurement, summarise } from "./measure.ts";
 import { memoryBoundCases } from "./memory_bound_cases.ts";
@@ -20,6 +21,8 @@ export interface KernelBenchOptions extends TuningOptions {
 
 export interface KernelCase {
   readonly name: string;
+  /** A feature without which there is no such kernel. */
+  readonly needs?: string;
   /** Puts it on the GPU with random operands. */
   prepare(host: KernelHost): Promise<PreparedKernel>;
 }
@@ -51,7 +54,8 @@ export class WrongKernelError extends Error {
  * @throws {WrongKernelError} before the wrong kernel is timed.
  */
 export async function* benchKernels(options: KernelBenchOptions): AsyncGenerator<Measurement> {
-  const cases = [...conv2dCases(options.batchSize), ...memoryBoundCases(options.batchSize)];
+  const { batchSize } = options;
+  const cases = [...conv2dCases(batchSize), ...fusedConv2dCases(batchSize), ...memoryBoundCases(batchSize)];
   const wanted = cases.filter(({ name }) => options.matches(name));
   if (wanted.length === 0) return;
   const device = await GpuDevice.open();
@@ -62,6 +66,7 @@ export async function* benchKernels(options: KernelBenchOptions): AsyncGenerator
     yield* ceilings.lines;
     for (const kernel of wanted) {
       if (options.signal.aborted) return;
+      if (kernel.needs && !device.adapter.features.includes(kernel.needs)) continue;
       yield await measure(kernel, { device, tuner, timer, ceilings, runs: options.runs });
     }
   } finally {

@@ -1,5 +1,6 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { conv2dCases } from "../../bench/conv2d_cases.ts";
+import { fusedConv2dCases } from "../../bench/fused_conv2d_cases.ts";
 import { type KernelCase, measure, WrongKernelError } from "../../bench/kernels.ts";
 import { memoryBoundCases } from "../../bench/memory_bound_cases.ts";
 import { GpuTimer } from "../../bench/timer.ts";
@@ -8,7 +9,9 @@ import { GpuDevice } from "../../src/gpu/mod.ts";
 const ceilings = { multiplyAdds: 100, copyBandwidth: 10 };
 
 function caseNamed(part: string): KernelCase {
-  const found = [...conv2dCases(2), ...memoryBoundCases(2)].find(({ name }) => name.includes(part));
+  const found = [...conv2dCases(2), ...fusedConv2dCases(2), ...memoryBoundCases(2)].find(({ name }) =>
+    name.includes(part)
+  );
   assert(found, `no case has "${part}" in its name`);
   return found;
 }
@@ -25,6 +28,27 @@ Deno.test("measure() checks a kernel, then tells its shares of the ceilings", as
         assert(line.median > 0 && Number(line.details?.relative_error) < 1e-5);
         assertEquals(line.details?.share_of_ceiling, line.median / ceilings.multiplyAdds);
         assert(Number(line.details?.share_of_bandwidth) > 0);
+      }
+    });
+
+    await t.step("of a convolution with what is taken into its kernel", async () => {
+      for (const name of ["conv2d forward, lm_step 3x3 64", "conv2d backward_weight 3x3 64"]) {
+        const line = await measure(caseNamed(`batch_norm relu, ${name}`), bench);
+        assertEquals(line.unit, "GFLOP/s");
+        assert(Number(line.details?.relative_error) < 1e-5);
+      }
+    });
+
+    await t.step("of f16", async () => {
+      for (const direction of ["forward", "backward_input", "backward_weight"]) {
+        const kernel = conv2dCases(2).find(({ name }) =>
+          name.includes(`${direction} 3x3 64->64`) && name.endsWith("f16")
+        );
+        assert(kernel?.needs === "shader-f16");
+        if (!device.adapter.features.includes(kernel.needs)) continue;
+        const error = Number((await measure(kernel, bench)).details?.relative_error);
+        // Rounded, so f16 was stored.
+        assert(error < 1e-3 && error > 1e-5, `${direction}: ${error}`);
       }
     });
 
