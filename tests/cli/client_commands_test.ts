@@ -460,6 +460,7 @@ Deno.test("models lists families and describes a network layer by layer", async 
       workspace_bytes: 1_100_000,
       image_bytes: 5_000_000,
     });
+    assertMatch((await run(`${sized} --ema-decay 0.999`)).stdout, /^ +parameters, gradients, momentum: +5\.5 MB$/m);
     const unknown = await run("models describe lm-resnet-21");
     assertEquals([unknown.code, unknown.stderr], [
       1,

@@ -229,7 +229,7 @@ export async function startFakeServer(overrides: Overrides = {}): Promise<FakeSe
       }],
     }),
     describeModel({ model, input = create(ImageShapeSchema, { height: 32, width: 32, channels: 3 }), ...request }) {
-      const { classes = 10, batchSize } = request;
+      const { classes = 10, batchSize, emaDecay } = request;
       if (model?.name !== "lm-resnet-20") {
         throw new ConnectError(`Cannot find model "${model?.name}": there are lm-resnet-N`, Code.NotFound);
       }
@@ -248,7 +248,7 @@ export async function startFakeServer(overrides: Overrides = {}): Promise<FakeSe
         },
         trainingMemory: batchSize === undefined ? undefined : {
           totalBytes: BigInt(batchSize) * 2_000_000n + 10_500_000n,
-          parameterBytes: 4_400_000n,
+          parameterBytes: emaDecay === undefined ? 4_400_000n : 5_500_000n,
           activationBytes: BigInt(batchSize) * 2_000_000n,
           workspaceBytes: 1_100_000n,
           imageBytes: 5_000_000n,

@@ -90,16 +90,12 @@ export class FakeEngine implements Engine {
     if (config.batchSize > 1000) throw new EngineError("exhausted", "The batch does not fit");
   }
 
-  /** A byte a parameter, four an image, two for the rest. */
-  memory({ model, batchSize }: MemoryQuestion): Promise<TrainingMemory> {
+  /** A byte a parameter, and one of its moving average; four an image, two for the rest. */
+  memory({ model, batchSize, emaDecay }: MemoryQuestion): Promise<TrainingMemory> {
     if (model.name === "lm-resnet-21") return Promise.reject(new EngineError("invalid", "Cannot find the model"));
-    return Promise.resolve({
-      parameters: 1,
-      activations: 4 * batchSize,
-      workspace: 2,
-      images: 0,
-      total: 4 * batchSize + 3,
-    });
+    const parameters = emaDecay === undefined ? 1 : 2;
+    const activations = 4 * batchSize;
+    return Promise.resolve({ parameters, activations, workspace: 2, images: 0, total: parameters + activations + 2 });
   }
 
   async *train(job: TrainingJob, signal: AbortSignal, pause?: AbortSignal): AsyncGenerator<TrainingEvent> {

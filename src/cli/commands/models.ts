@@ -16,7 +16,7 @@ import { modelOptions, modelSpec } from "../model_options.ts";
 import { optional } from "../options.ts";
 import { messageToJson } from "../proto_json.ts";
 import { formatFields, formatTable } from "../table.ts";
-import { imageSize, integer, text } from "../values.ts";
+import { decimal, imageSize, integer, text } from "../values.ts";
 import { analyzeCommand, schemesCommand } from "./analyze_model.ts";
 import { exportCommand } from "./export_model.ts";
 import { importCommand } from "./import_model.ts";
@@ -45,6 +45,7 @@ const describeCommand = defineClientCommand({
     dataset: optional(text("NAME"), "What it is trained on, in place of --image and --classes"),
     "batch-size": optional(integer("N", { minimum: 1 }), "Also shows the memory of training with batches of this size"),
     precision: optional(enumChoice(PrecisionSchema), "Of that training (default: f32)"),
+    "ema-decay": optional(decimal("X", { below: 1 }), "Of that training: counts the weights' moving average"),
     ...modelOptions,
   },
   positionals: { placeholder: "NAME", minimum: 1, maximum: 1 },
@@ -56,6 +57,7 @@ const describeCommand = defineClientCommand({
       dataset: values.dataset,
       batchSize: values["batch-size"],
       precision: values.precision,
+      emaDecay: values["ema-decay"],
     }, connection.quick);
     if (model === undefined) throw new CommandError("The server's answer has no model");
     output.object({

@@ -46,7 +46,7 @@ export function createCatalogService(parts: CatalogServiceParts): ServiceImpl<ty
     },
 
     async describeModel(request, { signal }) {
-      const { model, dataset: name, batchSize, precision, ...asked } = checkDescribeModel(request);
+      const { model, dataset: name, batchSize, precision, emaDecay, ...asked } = checkDescribeModel(request);
       const dataset = name === undefined ? undefined : await catalog.describeDataset(name);
       const { height, width, channels } = dataset ?? asked.input ?? defaultInput;
       const classes = dataset?.classNames.length ?? asked.classes ?? defaultClasses;
@@ -56,7 +56,7 @@ export function createCatalogService(parts: CatalogServiceParts): ServiceImpl<ty
       // Image files are decoded on the host, batch by batch.
       const dataPath = dataset?.kind === "streamed" ? "host" as const : undefined;
       const size = { height, width, channels, classes, batchSize, precision, images: dataset?.images, dataPath };
-      const memory = await planning.take(() => engine.memory({ model, ...size }, signal), signal);
+      const memory = await planning.take(() => engine.memory({ model, ...size, emaDecay }, signal), signal);
       return { model: description, trainingMemory: toTrainingMemory(memory) };
     },
 

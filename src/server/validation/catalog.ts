@@ -6,6 +6,7 @@ import type { ModelSpec } from "../../models/mod.ts";
 import { InvalidFieldError } from "../errors.ts";
 import { checkInteger, checkName, checkSplit, checkText } from "./fields.ts";
 import { checkImageSize, checkModelSpec } from "./model_spec.ts";
+import { checkDecay } from "./optimization.ts";
 import { checkPrecision } from "./training_config.ts";
 
 export interface ModelQuestion {
@@ -17,6 +18,8 @@ export interface ModelQuestion {
   /** Undefined: the memory is not asked for. */
   readonly batchSize?: number;
   readonly precision: TrainingConfig["precision"];
+  /** Undefined: training keeps no moving average. */
+  readonly emaDecay?: number;
 }
 
 /** @throws {InvalidFieldError} */
@@ -34,6 +37,7 @@ export function checkDescribeModel(request: DescribeModelRequest): ModelQuestion
     dataset,
     batchSize: batchSize === undefined ? undefined : checkInteger("batch_size", batchSize, { min: 1, max: 65_536 }),
     precision: checkPrecision("precision", request.precision),
+    emaDecay: checkDecay("ema_decay", request.emaDecay),
   };
 }
 

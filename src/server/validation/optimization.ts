@@ -94,8 +94,8 @@ export function checkSchedule(
   };
 }
 
-/** 0 < value < 1; undefined: there is none. */
-function checkDecay(field: string, value: number | undefined): number | undefined {
+/** 0 < value < 1; undefined: there is none. @throws {InvalidFieldError} */
+export function checkDecay(field: string, value: number | undefined): number | undefined {
   if (value === undefined || (value > 0 && value < 1)) return value;
   throw new InvalidFieldError(field, value, "above 0 and below 1, or left out");
 }
