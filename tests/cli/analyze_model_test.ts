@@ -69,7 +69,7 @@ Deno.test("models analyze says of other schemes what is constant, and draws noth
     );
     const drawn = await run("models analyze some/file.safetensors --output k.svg");
     assertEquals([drawn.code, drawn.stdout], [1, ""]);
-    const words = "Cannot draw some/file.safetensors: its scheme, forward Euler, learns no coefficients";
+    const words = "Cannot draw some/file.safetensors: no block of it learned a k, its scheme is forward Euler";
     assertStringIncludes(drawn.stderr, words);
   } finally {
     await server.close();

@@ -96,10 +96,10 @@ Deno.test("learnedCoefficient() is zero-stable for -1 < k <= 1, to the next 32-b
 });
 
 Deno.test("characteristicPolynomial() of the linear multi-step scheme is (z - 1)(z + k)", () => {
+  const polynomial = characteristicPolynomial({ scheme: "linear_multistep" });
   for (const k of [-2, -1, 0, 0.3, 1]) {
-    const polynomial = characteristicPolynomial({ scheme: "linear_multistep" }, k);
     for (const root of [1, -k]) {
-      assert(rootsOf(polynomial).some(({ real, imaginary }) => Math.abs(real - root) < 1e-12 && imaginary === 0));
+      assert(rootsOf(polynomial(k)).some(({ real, imaginary }) => Math.abs(real - root) < 1e-12 && imaginary === 0));
     }
   }
 });

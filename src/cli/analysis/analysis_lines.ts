@@ -12,10 +12,10 @@ export function analysisLines(analysis: AnalyzeModelResponse): string[] {
     ["checkpoint", `${checkpoint} (step ${formatCount(trainingStep)})`],
     ["model", model?.name ?? ""],
     ["weights", movingAverage ? "their moving average" : "as trained"],
-    ...(scheme === undefined ? [] : schemeFields(scheme, learned.length > 0)),
-    ...(learned.length === 0 ? [] : [["zero-stable", `${stable} of ${learned.length} blocks with a k`] as const]),
+    ...(scheme === undefined ? [] : schemeFields(scheme, blocks.length > 0)),
+    ...(blocks.length === 0 ? [] : [["zero-stable", `${stable} of ${learned.length} blocks with a k`] as const]),
   ]);
-  if (learned.length > 0) return [...fields, "", ...blockTable(blocks)];
+  if (blocks.length > 0) return [...fields, "", ...blockTable(blocks)];
   return [...fields, "", "The scheme learns no coefficients: all of this holds of every network that steps by it."];
 }
 

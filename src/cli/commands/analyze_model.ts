@@ -67,7 +67,7 @@ async function draw(file: string, analyses: readonly AnalyzeModelResponse[]): Pr
     if (blocks.some(({ k }) => k !== undefined)) {
       return { label: labelOf(model?.name ?? "network", checkpoint), blocks };
     }
-    throw new CommandError(`Cannot draw ${checkpoint}: its scheme, ${scheme?.name}, learns no coefficients`);
+    throw new CommandError(`Cannot draw ${checkpoint}: no block of it learned a k, its scheme is ${scheme?.name}`);
   });
   const title = networks.length === 1 ? networks[0].label : `k of ${networks.length} networks`;
   await replaceTextFile(file, await drawCoefficients(title, networks));

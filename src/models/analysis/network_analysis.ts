@@ -14,6 +14,8 @@ import type { ModelSpec } from "../spec.ts";
 import { describeScheme, type SchemeDescription } from "./scheme_description.ts";
 import { characteristicPolynomial, isZeroStable } from "./stability.ts";
 
+const multistepPolynomial = characteristicPolynomial({ scheme: "linear_multistep" });
+
 export interface NetworkAnalysis {
   readonly scheme: SchemeDescription;
   /** From the input to the output; empty where the scheme learns no coefficients. */
@@ -72,7 +74,7 @@ export function analyzeNetwork(spec: ModelSpec, weights: ReadonlyMap<string, Nam
 /** @param k at least one value */
 export function learnedCoefficient(k: Float32Array): LearnedCoefficient {
   const mean = k.reduce((sum, value) => sum + value, 0) / k.length;
-  const stableChannels = k.filter((value) => isZeroStable(characteristicPolynomial(MULTISTEP, value))).length;
+  const stableChannels = k.filter((value) => isZeroStable(multistepPolynomial(value))).length;
   return {
     mean,
     minimum: k.reduce((least, value) => Math.min(least, value)),
@@ -84,5 +86,3 @@ export function learnedCoefficient(k: Float32Array): LearnedCoefficient {
     zeroStable: stableChannels === k.length,
   };
 }
-
-const MULTISTEP = { scheme: "linear_multistep" } as const;

@@ -31,7 +31,7 @@ export interface SchemeDescription {
 /** Takes some hundredths of a second, which the order is measured in. */
 export function describeScheme(choice: SchemeChoice): SchemeDescription {
   const { name, formula, steps, order, derivative = 1, source } = schemeOf(choice);
-  const polynomial = characteristicPolynomial(choice);
+  const polynomial = characteristicPolynomial(choice)(TEST_COEFFICIENT);
   return {
     scheme: choice.scheme,
     name,

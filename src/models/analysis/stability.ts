@@ -1,7 +1,7 @@
 /** Zero-stability: what a scheme does to an error where f is no more, by the roots of its characteristic polynomial. */
 import { Graph, type Tensor } from "../../gpu/mod.ts";
 import { evaluateLinearGraph } from "./linear_graph.ts";
-import { CHANNELS, linearBlock, type SchemeChoice, schemeOf, termsOfStep, TEST_COEFFICIENT } from "./test_problem.ts";
+import { CHANNELS, linearBlock, type SchemeChoice, schemeOf, termsOfStep } from "./test_problem.ts";
 
 /** Coefficients of a monic polynomial of degree one or two, that of the highest power first. */
 export type Polynomial = readonly [1, number] | readonly [1, number, number];
@@ -14,24 +14,25 @@ export interface ComplexNumber {
 /** Roots that lie nearer to each other, or to the unit circle, are taken to be there; k as a 32-bit float is no nearer. */
 const TOLERANCE = 1e-8;
 
+const ZEROS = new Float64Array(CHANNELS);
+const ONES = new Float64Array(CHANNELS).fill(1);
+
 /**
  * z - a or z^2 - a z - b, where a step of size 0 is u_{n+1} = a u_n + b u_{n-1}: read off the step that the scheme
- * records, with k for every coefficient it learns. For the linear multi-step scheme it is (z - 1)(z + k).
+ * records, as a function of the coefficient k that it learns. For the linear multi-step scheme it is (z - 1)(z + k).
  */
-export function characteristicPolynomial(choice: SchemeChoice, k = TEST_COEFFICIENT): Polynomial {
+export function characteristicPolynomial(choice: SchemeChoice): (k: number) => Polynomial {
   const graph = new Graph({ training: false });
   const [u, previous] = ["u", "previous"].map((name) => graph.source(name, [1, 1, 1, CHANNELS]));
   const scheme = schemeOf(choice);
   const before = scheme.steps === 1 ? scheme.init(u) : { u, history: [previous] };
   const after = scheme.step(graph, linearBlock(graph, "block", termsOfStep(choice, 0)), before);
   const next = scheme.solution?.(graph, after) ?? after.u;
-  const factorOf = (tensor: Tensor) => {
-    const sources = new Map(
-      [u, previous].map((each) => [each, new Float64Array(CHANNELS).fill(each === tensor ? 1 : 0)]),
-    );
+  const factorOf = (tensor: Tensor, k: number) => {
+    const sources = new Map([u, previous].map((each) => [each, each === tensor ? ONES : ZEROS]));
     return evaluateLinearGraph(graph, { sources, k }).get(next)?.[0] ?? NaN;
   };
-  return scheme.steps === 1 ? [1, -factorOf(u)] : [1, -factorOf(u), -factorOf(previous)];
+  return (k) => scheme.steps === 1 ? [1, -factorOf(u, k)] : [1, -factorOf(u, k), -factorOf(previous, k)];
 }
 
 /** The roots, the one of largest magnitude first. */

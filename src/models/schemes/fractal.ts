@@ -22,7 +22,7 @@ export const MAX_FRACTAL_COLUMNS = 4;
 export function fractal(columns: number): Scheme {
   return {
     name: `fractal of ${columns} columns`,
-    formula: "F_C(u), F_1(u) = T(u), F_c+1(u) = (T(u) + F_c(F_c(u))) / 2",
+    formula: `F_${columns}(u); F_1 = T, F_c+1 = (T + F_c F_c) / 2`,
     steps: 1,
     order: 1,
     source: "Larsson et al. 2017",
