@@ -69,7 +69,7 @@ async function draw(file: string, analyses: readonly AnalyzeModelResponse[]): Pr
     }
     throw new CommandError(`Cannot draw ${checkpoint}: no block of it learned a k, its scheme is ${scheme?.name}`);
   });
-  const title = networks.length === 1 ? networks[0].label : `k of ${networks.length} networks`;
+  const title = networks.length === 1 ? networks[0].label : `k of ${networks.length} checkpoints`;
   await replaceTextFile(file, await drawCoefficients(title, networks));
 }
 
