@@ -43,7 +43,27 @@ function positionalUsage({ placeholder, minimum, maximum }: Positionals): string
   return [minimum === 0 ? `[${word}]` : word];
 }
 
+/** A first part that is longer than this has a line of its own, so that one does not push all others to the side. */
+const WIDEST_COLUMN = 32;
+const LINE_WIDTH = 120;
+
 function alignedLines(rows: readonly (readonly [string, string])[]): string {
-  const width = Math.max(...rows.map(([first]) => first.length));
-  return rows.map(([first, second]) => `  ${first.padEnd(width)}  ${second}\n`).join("");
+  const widths = rows.map(([first]) => first.length).filter((width) => width <= WIDEST_COLUMN);
+  const width = Math.max(0, ...widths);
+  const indent = " ".repeat(width + 4);
+  return rows.map(([first, second]) => {
+    const start = first.length <= width ? `  ${first.padEnd(width)}  ` : `  ${first}\n${indent}`;
+    return `${start}${wrapped(second, LINE_WIDTH - indent.length).join(`\n${indent}`)}\n`;
+  }).join("");
+}
+
+/** Lines of at most `width` characters, but for words that are longer. */
+function wrapped(text: string, width: number): string[] {
+  const lines: string[] = [];
+  for (const word of text.split(" ")) {
+    const last = lines.at(-1);
+    if (last !== undefined && last.length + 1 + word.length <= width) lines[lines.length - 1] = `${last} ${word}`;
+    else lines.push(word);
+  }
+  return lines;
 }

@@ -57,6 +57,10 @@ Deno.test("runCli() lists the commands: as an answer on stdout, as a reproach on
   for (const [name] of commands) assertMatch(asked.stdout, new RegExp(`^  ${name} +[A-Z]`, "m"));
   assertEquals((await runCommand(["runs"])).code, 2);
   assertMatch((await runCommand(["runs", "--help"])).stdout, /^ {2}cancel +Ends a run/m);
+  // Long choices stand on a line of their own, long explanations on several.
+  const { stdout } = await runCommand(["train", "--help"]);
+  assertMatch(stdout, /^ {2}--scheme forward-euler\|\S+\n {20,}How it steps/m);
+  assertEquals(stdout.split("\n").filter((line) => line.length > 120 && !line.startsWith("  --scheme")), []);
 });
 
 Deno.test("runCli() names an unknown command and the one that was meant", async () => {
