@@ -53,6 +53,14 @@ function killSelf(): never {
   throw new Error("unreachable");
 }
 
+/**
+ * Collects the pipelines that a job was the last to use: without this some hundred MB of compiled code a network stayed
+ * until the collector ran by itself, which takes no notice of them (2.8 GB after 30 small networks, 0.6 with it).
+ */
+function freePipelines({ pipelines }: GpuDevice): void {
+  if (pipelines.takeDropped() > 0) (globalThis as { gc?: () => void }).gc?.();
+}
+
 interface Opened {
   readonly context: EngineContext;
   readonly inference: InferenceService;
@@ -110,6 +118,7 @@ class CallServer {
       await this.#post({ id, error: { kind, message: text } });
     } finally {
       this.#running.delete(id);
+      if (this.#opened) freePipelines(this.#opened.context.device);
     }
   }
 

@@ -18,7 +18,16 @@ export class WorkerProcess {
   constructor({ module, onMessage }: WorkerProcessOptions) {
     const config = fileURLToPath(new URL("../../deno.json", import.meta.url));
     this.#child = new Deno.Command(Deno.execPath(), {
-      args: ["run", "--allow-all", "--no-check", "--quiet", `--config=${config}`, module.href],
+      // The worker collects what holds pipelines when jobs end.
+      args: [
+        "run",
+        "--v8-flags=--expose-gc",
+        "--allow-all",
+        "--no-check",
+        "--quiet",
+        `--config=${config}`,
+        module.href,
+      ],
       stdin: "piped",
       stdout: "piped",
       stderr: "inherit",

@@ -44,6 +44,7 @@ Deno.test("PipelineCache keeps the pipelines that were released last", async () 
   const { cache, compiled } = cacheOf(2);
   for (const code of ["a", "b", "a", "c"]) (await cache.lease(kernel(code))).release();
   assertEquals(cache.counts, { used: 0, unused: 2 });
+  assertEquals([cache.takeDropped(), cache.takeDropped()], [1, 0]);
   for (const code of ["c", "a"]) await cache.lease(kernel(code));
   assertEquals(compiled, ["a", "b", "c"]);
   await cache.lease(kernel("b"));

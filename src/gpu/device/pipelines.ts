@@ -22,7 +22,8 @@ interface Entry {
 
 /**
  * The pipelines of a device. WebGPU has no way to destroy one: the collector frees those that this cache and its users
- * let go of.
+ * let go of. It sees small objects, not the megabytes behind them, so whoever has many of them dropped has to ask for a
+ * collection.
  */
 export class PipelineCache {
   readonly #create: (kernel: Kernel) => Promise<GPUComputePipeline>;
@@ -30,6 +31,7 @@ export class PipelineCache {
   readonly #used = new Map<string, Entry>();
   /** The one that was released first comes first. */
   readonly #unused = new Map<string, Entry>();
+  #dropped = 0;
 
   constructor(create: (kernel: Kernel) => Promise<GPUComputePipeline>, mostUnused = MOST_UNUSED) {
     this.#create = create;
@@ -39,6 +41,13 @@ export class PipelineCache {
   /** Pipelines in use, and those kept without a user. */
   get counts(): { readonly used: number; readonly unused: number } {
     return { used: this.#used.size, unused: this.#unused.size };
+  }
+
+  /** Pipelines dropped since the last call. */
+  takeDropped(): number {
+    const dropped = this.#dropped;
+    this.#dropped = 0;
+    return dropped;
   }
 
   /**
@@ -72,6 +81,7 @@ export class PipelineCache {
     for (const oldest of this.#unused.keys()) {
       if (this.#unused.size <= this.#mostUnused) break;
       this.#unused.delete(oldest);
+      this.#dropped++;
     }
   }
 }
