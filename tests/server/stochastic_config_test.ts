@@ -59,7 +59,7 @@ Deno.test("checkStochastic() names the field that is wrong", () => {
   );
   refuses({ dropPath: { rate: 1 } }, 'Field "config.stochastic.drop_path.rate" must be from 0 to below 1, got 1');
   refuses({ dropPath: { globalShare: 1.5 } }, 'Field "config.stochastic.drop_path.global_share" must be from 0 to 1');
-  refuses({ noise: { sigma: -1 } }, 'Field "config.stochastic.noise.sigma" must be a finite number of at least 0');
+  refuses({ noise: { sigma: -1 } }, 'Field "config.stochastic.noise.sigma" must be 0, or from 1.18e-38 to 3.4e38');
   refuses(
     { noise: { noiseKind: 4 as NoiseKind } },
     'Field "config.stochastic.noise.noise_kind" must be NOISE_KIND_GAUSSIAN_THEN_UNIFORM (1), NOISE_KIND_GAUSSIAN (2)',

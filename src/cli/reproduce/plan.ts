@@ -97,7 +97,7 @@ function trainingConfig(
     limitTrain: budget.limitTrain,
     limitTest: budget.limitTest,
     optimizer: { learningRate, momentum, weightDecay },
-    schedule: { milestones: [...milestones], factor: 0.1 },
+    schedule: milestones.length === 0 ? undefined : { milestones: [...milestones], factor: 0.1 },
     // Another data set knows better what its images stand: digits must not be mirrored.
     augmentation: dataset === table.dataset.name ? table.augmentation : undefined,
     stochastic: survival === undefined ? undefined : { depth: { survival } },

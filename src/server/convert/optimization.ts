@@ -26,7 +26,7 @@ export function toOptimizerConfig(config: TrainingConfig): MessageInitShape<type
   };
 }
 
-/** What the kind has no use for is left out, as a request has to leave it out. */
+/** What there is no use for is left out, as a request has to leave it out. */
 export function toScheduleConfig(config: TrainingConfig): MessageInitShape<typeof proto.ScheduleConfigSchema> {
   const { schedule, warmupEpochs, warmupStartFactor, finalFactor, milestones, factor } = {
     ...optimizationDefaults,
@@ -34,10 +34,10 @@ export function toScheduleConfig(config: TrainingConfig): MessageInitShape<typeo
   };
   return {
     kind: scheduleKinds[schedule],
-    ...(schedule === "steps" && { milestones: [...milestones], factor }),
+    ...(schedule === "steps" && milestones.length > 0 && { milestones: [...milestones], factor }),
     ...(isFalling(schedule) && { finalFactor }),
     warmupEpochs,
-    warmupStartFactor,
+    ...(warmupEpochs > 0 && { warmupStartFactor }),
   };
 }
 

@@ -2,7 +2,7 @@
 import type { AugmentationChoices } from "../../engine/mod.ts";
 import * as proto from "../../gen/mod.ts";
 import { InvalidFieldError } from "../errors.ts";
-import { checkEnum, checkInteger, checkNonNegative } from "./fields.ts";
+import { checkEnum, checkInteger, checkZeroOrSingle } from "./fields.ts";
 
 /** What a data set proposes for the augmentation of its images. */
 export interface AugmentationDefaults {
@@ -24,7 +24,7 @@ export function checkAugmentation(
 ): Partial<AugmentationDefaults> & AugmentationChoices {
   const { cropPadding, horizontalFlip, mixupAlpha = 0, cutoutSize = 0 } = message ?? {};
   if (cropPadding !== undefined) checkInteger("config.augmentation.crop_padding", cropPadding, { min: 0, max: 64 });
-  checkNonNegative("config.augmentation.mixup_alpha", mixupAlpha);
+  checkZeroOrSingle("config.augmentation.mixup_alpha", mixupAlpha);
   if (mixupAlpha > mostAlpha) {
     throw new InvalidFieldError("config.augmentation.mixup_alpha", mixupAlpha, `at most ${mostAlpha}`);
   }

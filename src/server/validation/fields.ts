@@ -18,10 +18,25 @@ export function checkPositive(field: string, value: number): number {
   throw new InvalidFieldError(field, value, "a finite number above 0");
 }
 
-/** A finite number, 0 or more. */
-export function checkNonNegative(field: string, value: number): number {
-  if (Number.isFinite(value) && value >= 0) return value;
-  throw new InvalidFieldError(field, value, "a finite number of at least 0");
+/**
+ * A number above 0 that kernels can compute with, a normal 32-bit float: past these ends it would be infinite, or taken as
+ * 0 and do nothing.
+ */
+export function checkSingle(field: string, value: number): number {
+  if (isSingle(value)) return value;
+  throw new InvalidFieldError(field, value, SINGLES);
+}
+
+/** 0, or as `checkSingle()`. */
+export function checkZeroOrSingle(field: string, value: number): number {
+  if (value === 0 || isSingle(value)) return value;
+  throw new InvalidFieldError(field, value, `0, or ${SINGLES}`);
+}
+
+const SINGLES = "from 1.18e-38 to 3.4e38";
+
+function isSingle(value: number): boolean {
+  return value >= 2 ** -126 && value <= (2 - 2 ** -23) * 2 ** 127;
 }
 
 /** A number in a range, both ends included. */

@@ -7,10 +7,11 @@ import {
   checkEnum,
   checkFraction,
   checkInteger,
-  checkNonNegative,
   checkPart,
   checkPositive,
+  checkSingle,
   checkWithin,
+  checkZeroOrSingle,
 } from "./fields.ts";
 
 type OptimizerFields = Pick<
@@ -34,14 +35,14 @@ export function checkOptimizer(message: proto.OptimizerConfig | undefined): Opti
     throw new InvalidFieldError("config.optimizer.nesterov", nesterov, "false where the momentum is 0");
   }
   return {
-    learningRate: checkPositive("config.optimizer.learning_rate", learningRate),
+    learningRate: checkSingle("config.optimizer.learning_rate", learningRate),
     momentum: checkFraction("config.optimizer.momentum", momentum),
-    weightDecay: checkNonNegative("config.optimizer.weight_decay", weightDecay),
+    weightDecay: checkZeroOrSingle("config.optimizer.weight_decay", weightDecay),
     decayMultistepCoefficients,
     nesterov,
     decayBatchNorm,
     decayBiases,
-    clipGlobalNorm: checkNonNegative("config.optimizer.clip_global_norm", clipGlobalNorm),
+    clipGlobalNorm: checkZeroOrSingle("config.optimizer.clip_global_norm", clipGlobalNorm),
     emaDecay: checkDecay("config.optimizer.ema_decay", message?.emaDecay),
   };
 }
@@ -72,6 +73,13 @@ export function checkSchedule(
     const remedy = "left out: SCHEDULE_KIND_STEPS alone has it";
     if (milestones.length > 0) throw new InvalidFieldError("config.schedule.milestones", `${milestones}`, remedy);
     if (factor !== undefined) throw new InvalidFieldError("config.schedule.factor", factor, remedy);
+  }
+  if (factor !== undefined && milestones.length === 0) {
+    throw new InvalidFieldError("config.schedule.factor", factor, "left out without milestones");
+  }
+  if (message?.warmupStartFactor !== undefined && warmupEpochs === 0) {
+    const given = message.warmupStartFactor;
+    throw new InvalidFieldError("config.schedule.warmup_start_factor", given, "left out without warmup_epochs");
   }
   if (!isFalling(schedule) && finalFactor !== undefined) {
     const remedy = "left out: SCHEDULE_KIND_COSINE and SCHEDULE_KIND_LINEAR alone have it";

@@ -2,7 +2,7 @@
 import * as proto from "../../gen/mod.ts";
 import type { DropPath, NoiseInjection, StochasticDepth, StochasticTraining } from "../../models/mod.ts";
 import { depthRules, dropScalings, noiseKinds } from "../convert/stochastic.ts";
-import { checkChoice, checkFraction, checkNonNegative, checkPart, checkWithin } from "./fields.ts";
+import { checkChoice, checkFraction, checkPart, checkWithin, checkZeroOrSingle } from "./fields.ts";
 
 /** Undefined where nothing is chosen. @throws {InvalidFieldError} */
 export function checkStochastic(
@@ -39,6 +39,6 @@ function checkDropPath(field: string, { rate = 0.15, globalShare = 0.5 }: proto.
 function checkNoise(field: string, { noiseKind, sigma = 0.001 }: proto.NoiseInjection): NoiseInjection {
   return {
     kind: checkChoice(`${field}.noise_kind`, noiseKind, noiseKinds) ?? "gaussian_then_uniform",
-    sigma: checkNonNegative(`${field}.sigma`, sigma),
+    sigma: checkZeroOrSingle(`${field}.sigma`, sigma),
   };
 }

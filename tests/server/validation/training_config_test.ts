@@ -211,7 +211,7 @@ const wrong: [Fields, string][] = [
   [{ seed: 2n ** 53n }, 'Field "config.seed" must be an integer from 0 to 9007199254740991, got 9007199254740992'],
   [{ limitTrain: 0 }, 'Field "config.limit_train" must be an integer from 1 to'],
   [{ limitTest: 0 }, 'Field "config.limit_test" must be an integer from 1 to'],
-  [{ optimizer: { learningRate: 0 } }, 'Field "config.optimizer.learning_rate" must be a finite number above 0, got 0'],
+  [{ optimizer: { learningRate: 0 } }, 'Field "config.optimizer.learning_rate" must be from 1.18e-38 to 3.4e38, got 0'],
   [{ optimizer: { learningRate: -0.1 } }, "got -0.1"],
   [{ optimizer: { learningRate: NaN } }, "got NaN"],
   [{ optimizer: { learningRate: Infinity } }, "got Infinity"],
@@ -219,7 +219,7 @@ const wrong: [Fields, string][] = [
   [{ optimizer: { momentum: NaN } }, "got NaN"],
   [
     { optimizer: { weightDecay: -1 } },
-    'Field "config.optimizer.weight_decay" must be a finite number of at least 0, got -1',
+    'Field "config.optimizer.weight_decay" must be 0, or from 1.18e-38 to 3.4e38, got -1',
   ],
   [
     { schedule: { milestones: [3, 3] } },
@@ -231,9 +231,16 @@ const wrong: [Fields, string][] = [
   ],
   [
     { optimizer: { clipGlobalNorm: -1 } },
-    'Field "config.optimizer.clip_global_norm" must be a finite number of at least 0, got -1',
+    'Field "config.optimizer.clip_global_norm" must be 0, or from 1.18e-38 to 3.4e38, got -1',
   ],
   [{ optimizer: { clipGlobalNorm: Infinity } }, "got Infinity"],
+  [{ optimizer: { clipGlobalNorm: 1e-39 } }, "got 1e-39"],
+  [
+    { optimizer: { weightDecay: 3.5e38 } },
+    'Field "config.optimizer.weight_decay" must be 0, or from 1.18e-38 to 3.4e38, got 3.5e+38',
+  ],
+  [{ optimizer: { weightDecay: 1e-300 } }, "got 1e-300"],
+  [{ optimizer: { learningRate: 1e-300 } }, 'Field "config.optimizer.learning_rate" must be from 1.18e-38'],
   [
     { optimizer: { emaDecay: 0 } },
     'Field "config.optimizer.ema_decay" must be above 0 and below 1, or left out, got 0',
@@ -267,11 +274,19 @@ const wrong: [Fields, string][] = [
   [{ schedule: { warmupEpochs: -1 } }, "got -1"],
   [{ schedule: { warmupEpochs: NaN } }, "got NaN"],
   [
-    { schedule: { warmupStartFactor: 0 } },
+    { schedule: { warmupEpochs: 1, warmupStartFactor: 0 } },
     'Field "config.schedule.warmup_start_factor" must be above 0 and at most 1, got 0',
   ],
-  [{ schedule: { warmupStartFactor: 1.1 } }, "got 1.1"],
-  [{ schedule: { factor: 0 } }, 'Field "config.schedule.factor" must be a finite number above 0, got 0'],
+  [{ schedule: { warmupEpochs: 1, warmupStartFactor: 1.1 } }, "got 1.1"],
+  [
+    { schedule: { warmupStartFactor: 0.5 } },
+    'Field "config.schedule.warmup_start_factor" must be left out without warmup_epochs, got 0.5',
+  ],
+  [{ schedule: { factor: 0.5 } }, 'Field "config.schedule.factor" must be left out without milestones, got 0.5'],
+  [
+    { schedule: { milestones: [1], factor: 0 } },
+    'Field "config.schedule.factor" must be a finite number above 0, got 0',
+  ],
   [{ labelSmoothing: 1 }, 'Field "config.label_smoothing" must be from 0 to below 1, got 1'],
   [{ labelSmoothing: -0.1 }, "got -0.1"],
   [
@@ -280,8 +295,9 @@ const wrong: [Fields, string][] = [
   ],
   [
     { augmentation: { mixupAlpha: -1 } },
-    'Field "config.augmentation.mixup_alpha" must be a finite number of at least 0',
+    'Field "config.augmentation.mixup_alpha" must be 0, or from 1.18e-38 to 3.4e38',
   ],
+  [{ augmentation: { mixupAlpha: 1e-310 } }, "got 1e-310"],
   [{ augmentation: { mixupAlpha: NaN } }, "got NaN"],
   [{ augmentation: { mixupAlpha: 101 } }, 'Field "config.augmentation.mixup_alpha" must be at most 100, got 101'],
   [
