@@ -4,7 +4,7 @@ import { type Checkpoint, initialValues, type NamedTensor, withoutOptimizer } fr
 import { readCheckpoint } from "./checkpoint_files.ts";
 import { EngineError, type TrainingConfig } from "./messages.ts";
 
-/** Of what a network needs not have from the checkpoint: the last layer, which may be for other classes, and counters. */
+/** What a network need not have from the checkpoint: the last layer, which may be of another number of classes, and counters. */
 const OWN_PREFIXES = ["head.linear.", "optimizer."];
 
 /**
@@ -23,13 +23,18 @@ export async function readInitialCheckpoint(
       "invalid",
       `Cannot start ${model.name} from the checkpoint "${path}", which is of ${checkpoint.model.name}: ${reason}`,
     );
-  const [parameters, states] = [checkpoint.parameters, checkpoint.states];
-  for (const { tensor: { name, shape } } of [...graph.parameters, ...graph.states]) {
+  const stored = new Map([...checkpoint.parameters, ...checkpoint.states]);
+  const variables = [...graph.parameters, ...graph.states];
+  for (const { tensor: { name, shape } } of variables) {
     if (OWN_PREFIXES.some((prefix) => name.startsWith(prefix))) continue;
-    const found = (parameters.get(name) ?? states.get(name))?.shape;
+    const found = stored.get(name)?.shape;
     if (!found) throw misfit(`it has no "${name}"`);
     if (found.join() !== shape.join()) throw misfit(`its "${name}" has shape [${found}], the network's is [${shape}]`);
   }
+  // Without its multi-step coefficients, say, the weights are of another function.
+  const known = new Set(variables.map(({ tensor: { name } }) => name));
+  const unused = [...stored.keys()].find((name) => !known.has(name));
+  if (unused !== undefined) throw misfit(`the network has no "${unused}"`);
   return checkpoint;
 }
 

@@ -1,4 +1,4 @@
-import { assertEquals, assertRejects } from "@std/assert";
+import { assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { readInitialCheckpoint, startingValues } from "../../src/engine/initial_checkpoint.ts";
 import { EngineError } from "../../src/engine/mod.ts";
 import { Graph, type Variable } from "../../src/gpu/mod.ts";
@@ -64,5 +64,17 @@ Deno.test("readInitialCheckpoint() says what a checkpoint of another network lac
         'it has no "stage1.block1.k"',
     );
     assertEquals(await readInitialCheckpoint(dataDir, { ...config, initialCheckpoint: undefined }, graph), undefined);
+  });
+});
+
+Deno.test("readInitialCheckpoint() refuses a checkpoint that has more than the network, such as coefficients k", async () => {
+  await withCheckpoint(trained(record("lm-resnet-14", 10)), async (dataDir) => {
+    const plain = { ...config, model: { name: "resnet-14" } };
+    const error = await assertRejects(
+      () => readInitialCheckpoint(dataDir, plain, record("resnet-14", 10)),
+      EngineError,
+    );
+    assertEquals(error.kind, "invalid");
+    assertMatch(error.message, /: the network has no "stage1\.block1\.k"$/);
   });
 });
