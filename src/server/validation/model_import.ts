@@ -3,7 +3,7 @@ import { CENTER_CROP, type ImageSize } from "../../data/mod.ts";
 import type { ImportedNetwork } from "../../engine/mod.ts";
 import type { ImportModelRequest } from "../../gen/mod.ts";
 import { InvalidFieldError } from "../errors.ts";
-import { checkName, checkPositive, checkText } from "./fields.ts";
+import { checkName, checkSingle, checkText, checkWithin } from "./fields.ts";
 import { checkImageSize, checkModelSpec } from "./model_spec.ts";
 
 export interface ModelImportOrder {
@@ -39,16 +39,22 @@ function checkTrainedOn(request: ImportModelRequest): ImportedNetwork["trainedOn
   }
   const size = request.input ? checkImageSize("input", request.input) : defaultSize;
   const { mean, standardDeviation, classNames, centerCrop } = request;
-  const deviations = checkChannelValues("standard_deviation", standardDeviation, size, checkPositive);
+  const deviations = checkChannelValues("standard_deviation", standardDeviation, size, checkSingle);
   return {
     ...size,
     mean: checkChannelValues("mean", mean, size) ?? Array(size.channels).fill(0),
     standardDeviation: deviations ?? Array(size.channels).fill(1),
-    ...(classNames.length > 0 && {
-      classNames: classNames.map((name, i) => checkText(`class_names[${i}]`, name, { min: 1, max: 256 })),
-    }),
+    ...(classNames.length > 0 && { classNames: checkClassNames(classNames) }),
     ...(centerCrop && { preprocessing: CENTER_CROP }),
   };
+}
+
+function checkClassNames(names: readonly string[]): readonly string[] {
+  return names.map((name, i) => {
+    checkText(`class_names[${i}]`, name, { min: 1, max: 256 });
+    if (names.indexOf(name) === i) return name;
+    throw new InvalidFieldError(`class_names[${i}]`, name, "a name that no class before has");
+  });
 }
 
 function requireAbsent(
@@ -69,12 +75,12 @@ function protoName(field: string): string {
   return field.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
 }
 
-/** One finite number a channel; undefined: none were given. */
+/** One number a channel; undefined: none were given. */
 function checkChannelValues(
   field: string,
   values: readonly number[],
   { channels }: ImageSize,
-  check: (field: string, value: number) => number = checkFinite,
+  check: (field: string, value: number) => number = checkMean,
 ): readonly number[] | undefined {
   if (values.length === 0) return undefined;
   if (values.length !== channels) {
@@ -83,7 +89,7 @@ function checkChannelValues(
   return values.map((value, i) => check(`${field}[${i}]`, value));
 }
 
-function checkFinite(field: string, value: number): number {
-  if (Number.isFinite(value)) return value;
-  throw new InvalidFieldError(field, value, "a finite number");
+/** Of values that were scaled to 0..1; any that 32-bit floats compute with. */
+function checkMean(field: string, value: number): number {
+  return checkWithin(field, value, { min: -1e6, max: 1e6 });
 }

@@ -199,8 +199,13 @@ Deno.test("checkImportModel() takes a data set or images and classes, for a mode
   refuses(check({ name: "Mine" }), 'Field "name"');
   refuses(check({ path: "" }), 'Field "path"');
   refuses(check({ model, mean: [1] }), 'Field "mean" must be one number for each of 3 channels, got "1 numbers"');
-  refuses(check({ model, mean: [1, NaN, 1] }), 'Field "mean[1]" must be a finite number');
+  refuses(check({ model, mean: [1, NaN, 1] }), 'Field "mean[1]" must be from -1000000 to 1000000');
   refuses(check({ model, standardDeviation: [1, 1, 0] }), 'Field "standard_deviation[2]"');
+  refuses(check({ model, standardDeviation: [1, 1e-300, 1] }), 'Field "standard_deviation[1]" must be from 1.18e-38');
+  refuses(
+    check({ model, classNames: ["a", "b", "a"] }),
+    'Field "class_names[2]" must be a name that no class before has',
+  );
   refuses(check({ model, classNames: [""] }), 'Field "class_names[0]"');
 });
 
@@ -219,7 +224,13 @@ Deno.test("checkWatchRun() and checkRequestId() refuse what is none", () => {
 Deno.test("checkDescribeModel() checks sizes, and takes a data set in place of them", () => {
   const check = (changes: MessageInitShape<typeof DescribeModelRequestSchema>) => () =>
     checkDescribeModel(build(DescribeModelRequestSchema, { model: { name: "m" } }, changes));
-  const nothing = { input: undefined, classes: undefined, dataset: undefined, batchSize: undefined };
+  const nothing = {
+    input: undefined,
+    classes: undefined,
+    dataset: undefined,
+    batchSize: undefined,
+    emaDecay: undefined,
+  };
   assertEquals(check({})(), { model: { name: "m" }, ...nothing, precision: "f32" });
   assertEquals(check({ dataset: "mnist", batchSize: 8 })(), {
     model: { name: "m" },
