@@ -202,7 +202,7 @@ Deno.test("reproduce says what is wrong in one sentence", async () => {
         ["reproduce imagenet --rows 152", 2, 'which are 50, 101, not "152"'],
         ["reproduce cifar10-depth --seeds 0", 2, "--seeds must be a whole number from 1 to 100"],
         ["reproduce cifar10-depth", 1, 'make it with "./multistep datasets import cifar10 PATH"'],
-        ["reproduce imagenet", 1, 'import imagenet PATH --image 224x224"'],
+        ["reproduce imagenet", 1, 'import imagenet PATH --streamed"'],
         ["reproduce cifar10-depth --dataset emnist", 1, 'Cannot find data set "emnist": the server has digits'],
       ] as const
     ) {

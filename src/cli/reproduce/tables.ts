@@ -224,7 +224,7 @@ export const imagenet: Table = {
     trainImages: 1_281_167,
     testImages: 50_000,
     source: "a folder of train and test, each with a folder a class",
-    importOptions: "--image 224x224",
+    importOptions: "--streamed",
   },
   recipe: {
     epochs: 90,
@@ -249,7 +249,8 @@ export const imagenet: Table = {
   ],
   notes: [
     "resnet-50 and -101 are torchvision's, post-activation; the LM networks are pre-activation.",
-    "The augmentation is the data set's own, which report.json has; the recipe's is crops of random scale and aspect ratio.",
+    "The augmentation is the data set's own, which report.json has: of a streamed one crops of random scale and aspect ratio, " +
+    "as in the recipe.",
   ],
 };
 
