@@ -1,7 +1,7 @@
 /** The recipes themselves, and how a request's own fields override theirs. */
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { assert, assertEquals, assertThrows } from "@std/assert";
-import { ScheduleKind, TrainingConfigSchema } from "../../src/gen/mod.ts";
+import { DropScaling, ScheduleKind, TrainingConfigSchema } from "../../src/gen/mod.ts";
 import { describeModel } from "../../src/models/mod.ts";
 import { toTrainingConfig } from "../../src/server/convert/run.ts";
 import { InvalidFieldError } from "../../src/server/errors.ts";
@@ -44,6 +44,15 @@ Deno.test("recipe lm-cifar10 is the paper's", () => {
 Deno.test("checkTrainingConfig() overrides a recipe's stochastic depth field by field", () => {
   const { stochastic } = resolve({ recipe: "lm-stochastic-56-cifar10", stochastic: { depth: { survival: 0.6 } } });
   assertEquals(stochastic, { depth: { survival: 0.6, rule: "zero_based", scaling: "training" } });
+  const test = { depth: { dropScaling: DropScaling.TEST } };
+  assertEquals(resolve({ recipe: "lm-stochastic-56-cifar10", stochastic: test }).stochastic, {
+    depth: { survival: 0.8, rule: "zero_based", scaling: "test" },
+  });
+  assertThrows(
+    () => resolve({ recipe: "lm-cifar10", stochastic: test }),
+    InvalidFieldError,
+    "config.stochastic.depth.survival",
+  );
 });
 
 Deno.test("checkTrainingConfig() lets every field that is set override the recipe's, zeros included", () => {
