@@ -134,7 +134,8 @@ export type TrainingConfig = Message<"multistep.v1.TrainingConfig"> & {
 
   /**
    * A checkpoint of the same network in the server's data folder, of a run or of ImportModel: training starts from its
-   * weights and statistics, and from a new last layer where that tells other classes apart. Default: from random weights.
+   * weights and statistics, and from a new last layer where that is of another number of classes. Default: from random
+   * weights.
    *
    * @generated from field: optional string initial_checkpoint = 20;
    */
@@ -260,7 +261,7 @@ export type ScheduleConfig = Message<"multistep.v1.ScheduleConfig"> & {
   milestones: number[];
 
   /**
-   * Of STEPS. Default 0.1.
+   * Of STEPS with milestones. Default 0.1.
    *
    * @generated from field: optional double factor = 2;
    */
@@ -282,7 +283,7 @@ export type ScheduleConfig = Message<"multistep.v1.ScheduleConfig"> & {
   warmupEpochs?: number | undefined;
 
   /**
-   * What the first step of the warm-up is multiplied by: above 0, at most 1. Default 0.01.
+   * What the first step of a warm-up is multiplied by: above 0, at most 1. Default 0.01.
    *
    * @generated from field: optional double warmup_start_factor = 5;
    */

@@ -651,7 +651,8 @@ export enum ExportFormat {
   CHECKPOINT = 1,
 
   /**
-   * A state dict that load_state_dict(strict=True) takes, with the names of torchvision's modules.
+   * A state dict that load_state_dict(strict=True) takes, with the names of torchvision's modules. Of a run with
+   * DROP_SCALING_TEST it is FAILED_PRECONDITION: no state dict says by what evaluation multiplies each f.
    *
    * @generated from enum value: EXPORT_FORMAT_PYTORCH = 2;
    */
