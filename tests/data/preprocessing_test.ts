@@ -1,8 +1,8 @@
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import sharp from "sharp";
 import { decodeKnownImage } from "../../src/data/images/decode.ts";
 import { frameOf } from "../../src/data/images/preprocessing.ts";
-import { CENTER_CROP, decodeImage, STRETCH } from "../../src/data/mod.ts";
+import { CENTER_CROP, decodeImage, ImageError, STRETCH } from "../../src/data/mod.ts";
 import { png, rawPng } from "./fixtures.ts";
 
 const INPUT = { height: 224, width: 224, channels: 3 } as const;
@@ -126,4 +126,24 @@ Deno.test("decodeImage() cuts the centre of grey, palette, 16-bit, CMYK and tran
   const cmyk = await white.toColourspace("cmyk").jpeg({ quality: 100 }).toBuffer();
   assertEquals((await sharp(cmyk).metadata()).space, "cmyk");
   assert((await decodeImage(cmyk, target, CENTER_CROP)).every((value) => value > 250));
+});
+
+Deno.test("decodeImage() tells a file that ends or is damaged below what the centre crop takes", async () => {
+  const pixels = Array.from({ length: 60 * 400 * 3 }, (_, i) => (i * 7919) % 251);
+  const tall = sharp(await rawPng(pixels, { width: 60, height: 400, channels: 3 }));
+  const target = { height: 32, width: 32, channels: 3 } as const;
+  const refusal = async (file: Uint8Array) => {
+    return (await assertRejects(() => decodeImage(file, target, CENTER_CROP), ImageError)).message;
+  };
+  for (const progressive of [false, true]) {
+    const jpeg = new Uint8Array(await tall.clone().jpeg({ progressive }).toBuffer());
+    await decodeImage(jpeg, target, CENTER_CROP);
+    for (const share of [0.98, 0.8]) {
+      const cut = jpeg.subarray(0, Math.floor(jpeg.length * share));
+      assertEquals(await refusal(cut), "Image is truncated: the file ends before the image does");
+    }
+  }
+  const png = new Uint8Array(await tall.clone().png().toBuffer());
+  png.fill(0x55, Math.floor(png.length * 0.9), Math.floor(png.length * 0.9) + 20);
+  assertStringIncludes(await refusal(png), "Image is damaged");
 });

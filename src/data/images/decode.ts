@@ -54,7 +54,10 @@ export async function inspectImage(
       // Only reads the header.
       const extent = extentSeen(await sharp(bytes, INPUT).metadata());
       if (isCutPng(bytes) || isCutWebp(bytes)) throw new ImageError(TRUNCATED);
-      return { ...extent, pixels: await decodeFrame(sharp, bytes, { extent, target, preprocessing }) };
+      const pixels = await decodeFrame(sharp, bytes, { extent, target, preprocessing });
+      // What is cut out of an image tells nothing about the lines below it; WebP files are always decoded whole.
+      if (preprocessing.method !== "stretch" && fileType(bytes) !== "WebP") await decodeAll(sharp, bytes, extent);
+      return { ...extent, pixels };
     })
   );
 }
@@ -96,6 +99,12 @@ function decodeFrame(
   const { scaled, top, left } = frameOf(preprocessing, extent, target);
   const { height, width } = target;
   return decodeTo(scaledTo(image, scaled, { fast: false }).extract({ top, left, height, width }), target);
+}
+
+/** Whether all of an image can be decoded, in the cheapest way: JPEG files at an eighth. */
+async function decodeAll(sharp: typeof SharpLibrary, bytes: Uint8Array, extent: Extent): Promise<void> {
+  const eighth = { height: Math.ceil(extent.height / 8), width: Math.ceil(extent.width / 8) };
+  await decodeTo(scaledTo(asSeen(sharp, bytes), eighth, { fast: true }), { ...eighth, channels: 3 });
 }
 
 /** The image upright, on white, in sRGB. */
