@@ -14,6 +14,8 @@ export interface Connection {
   readonly training: Client<typeof TrainingService>;
   readonly inference: Client<typeof InferenceService>;
   readonly catalog: Client<typeof CatalogService>;
+  /** Bytes that have left for the server, over whichever connection there is now. */
+  readonly bytesSent: () => number;
   /** Options of a call that needs no work on the GPU. */
   readonly quick: { readonly timeoutMs: number };
   close(): void;
@@ -57,6 +59,7 @@ export function connect(address: string, { tls, token }: Access = {}): Connectio
     inference: createClient(InferenceService, transport),
     catalog: createClient(CatalogService, transport),
     quick: { timeoutMs: answerTimeoutMs },
+    bytesSent: () => session.bytesSent,
     close: () => session.close(),
   };
 }

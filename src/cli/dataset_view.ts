@@ -1,14 +1,28 @@
 /** Data sets as text. */
-import { type ClassCount, type Dataset, DatasetKind, type ImportReport, ImportReportSchema } from "../gen/mod.ts";
+import {
+  type ClassCount,
+  type Dataset,
+  DatasetKind,
+  DatasetSchema,
+  type ImportReport,
+  ImportReportSchema,
+} from "../gen/mod.ts";
 import { formatBytes, formatCount, formatFraction, formatShape } from "./format.ts";
 import type { Output } from "./output.ts";
 import { messageToJson } from "./proto_json.ts";
-import { formatTable } from "./table.ts";
+import { formatFields, formatTable } from "./table.ts";
+
+/** What an import has made. */
+export function showImported(dataset: Dataset, report: ImportReport | undefined, output: Output): void {
+  output.object(messageToJson(DatasetSchema, dataset));
+  output.lines(...formatFields(datasetFields(dataset)));
+  if (report) showReport(report, output);
+}
 
 /** Files left out that are named at a terminal; --json has more. */
 const SKIPPED_SHOWN = 50;
 
-export function showReport(report: ImportReport, output: Output): void {
+function showReport(report: ImportReport, output: Output): void {
   output.object(messageToJson(ImportReportSchema, report));
   output.lines(
     "",

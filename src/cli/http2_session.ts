@@ -44,6 +44,11 @@ export class Http2Session implements SessionManager {
     return session.request({ ...headers, ":method": method, ":path": path }, options);
   }
 
+  /** Deno takes whatever is written to a stream and tells nothing of it; what the network has taken is told here. */
+  get bytesSent(): number {
+    return [...this.#open].reduce((sum, session) => sum + (session.socket?.bytesWritten ?? 0), 0);
+  }
+
   /** Bytes that arrive are no reason to ping less. */
   notifyResponseByteRead(): void {}
 

@@ -28,12 +28,20 @@ export interface LocalCommands {
 export const tuneModes = ["auto", "on", "off"] as const;
 export type TuneMode = typeof tuneModes[number];
 
+/** What a server fetches for imports: nothing, known data sets, public addresses, or its own network's too. */
+export const fetchPolicies = ["none", "known", "public", "any"] as const;
+export type FetchPolicy = typeof fetchPolicies[number];
+
 export interface ServeOptions {
   /** "HOST:PORT"; port 0 takes a free one. */
   readonly listen: string;
   readonly dataDir: string;
   /** Folders beside the data folder that data sets may be imported from. */
   readonly importFolders: readonly string[];
+  /** Default: the server's. */
+  readonly allowFetch?: FetchPolicy;
+  /** Bytes of one source of a data set that is fetched or uploaded; default: the server's. */
+  readonly maxSourceBytes?: number;
   /** Of concurrent calls of inference; default: the server's. */
   readonly inferenceLimits?: InferenceLimits;
   readonly tune: TuneMode;

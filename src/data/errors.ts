@@ -11,9 +11,10 @@ export class UnknownDatasetError extends Error {
 
 /**
  * `invalid`: the name, the options or what was to be imported is at fault; `exists`: the name is taken;
- * `damaged`: the packed files are not what was written; `storage`: the data folder cannot be written or read.
+ * `damaged`: the packed files are not what was written; `storage`: the data folder cannot be written or read;
+ * `unavailable`: what is to be fetched cannot be had now.
  */
-export type DatasetErrorKind = "invalid" | "exists" | "damaged" | "storage";
+export type DatasetErrorKind = "invalid" | "exists" | "damaged" | "storage" | "unavailable";
 
 export class DatasetError extends Error {
   override readonly name = "DatasetError";

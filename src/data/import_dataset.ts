@@ -11,6 +11,7 @@ import { targetSizeProblem } from "./images/limits.ts";
 import { verifyChecksum } from "./readers/checksum.ts";
 import { openSource } from "./readers/detect.ts";
 import { fingerprintOf } from "./readers/fingerprint.ts";
+import type { TransferredSource } from "./transfer/transferred_source.ts";
 
 export interface ImportOptions {
   /**
@@ -34,6 +35,8 @@ export interface ImportOptions {
   readonly journalInterval?: number;
   /** Told once, before the import ends well. */
   onReport?(report: ImportReport): void;
+  /** Bytes of the source that were brought and that will be; 0: not known. */
+  onBytes?(done: number, total: number): void;
   /** Images done and in all. */
   onProgress?(done: number, total: number): void;
 }
@@ -44,18 +47,19 @@ const STREAMED_SIZE: ImageSize = { height: 224, width: 224, channels: 3 };
 
 const ORIGIN = "import";
 const JOURNAL_INTERVAL = 5_000;
-/** Folder of what is unpacked, in the staging folder. */
+/** Folders in the staging folder: of what is unpacked, and of what was brought. */
 const SCRATCH = "unpacked";
+const BROUGHT = "source";
 
 export interface ImportTask {
   /** The folder of data sets. */
   readonly root: string;
   /** Free when the import began; whether it still is when it ends is found out then. */
   readonly name: string;
-  readonly source: string;
+  readonly source: string | TransferredSource;
 }
 
-/** @throws {DatasetError} `invalid`, `exists` or `storage`; the signal's reason */
+/** @throws {DatasetError} `invalid`, `exists`, `storage` or `unavailable`; the signal's reason */
 export async function importDataset(task: ImportTask, options: ImportOptions): Promise<DatasetDescription> {
   const { root, name, source } = task;
   checkOptions(name, options);
@@ -74,7 +78,8 @@ export async function importDataset(task: ImportTask, options: ImportOptions): P
   try {
     return await importInto(staging, { ...task, signal, journal }, options);
   } catch (error) {
-    if (signal.aborted && journal?.hasState) await staging.leave();
+    const isPassing = signal.aborted || (error instanceof DatasetError && error.kind === "unavailable");
+    if (isPassing && journal?.isWorthKeeping) await staging.leave();
     throw error;
   }
 }
@@ -86,9 +91,10 @@ interface RunningTask extends ImportTask {
 
 async function importInto(
   staging: StagingFolder,
-  { name, source, signal, journal }: RunningTask,
+  { name, source: given, signal, journal }: RunningTask,
   options: ImportOptions,
 ): Promise<DatasetDescription> {
+  const source = typeof given === "string" ? given : await bring(given, staging, { name, signal, journal }, options);
   const scratch = join(staging.path, SCRATCH);
   await inStorage(name, async () => {
     await removeIfThere(scratch);
@@ -108,12 +114,24 @@ async function importInto(
   const write = options.streamed ? writeStreamedDataset : packDataset;
   const written = await write(images, staging.path, { name, origin: ORIGIN, signal, journal, onProgress });
   await inStorage(name, async () => {
-    for (const part of [SCRATCH, JOURNAL_FILE]) await removeIfThere(join(staging.path, part));
+    for (const part of [SCRATCH, BROUGHT, JOURNAL_FILE]) await removeIfThere(join(staging.path, part));
   });
   signal.throwIfAborted();
   if (!(await staging.publish({ replace: false }))) throw nameTaken(name);
   options.onReport?.(written.report);
   return written.description;
+}
+
+async function bring(
+  source: TransferredSource,
+  { path }: StagingFolder,
+  { name, signal, journal }: Omit<RunningTask, "root" | "source">,
+  { onBytes }: ImportOptions,
+): Promise<string> {
+  await journal?.claim();
+  const folder = join(path, BROUGHT);
+  await inStorage(name, () => Deno.mkdir(folder, { recursive: true }));
+  return await source.bring(folder, { signal, onBytes });
 }
 
 export function nameTaken(name: string): DatasetError {
@@ -122,11 +140,11 @@ export function nameTaken(name: string): DatasetError {
 
 /** Of all that decides what an import writes. Undefined: there is no telling, and so no going on. */
 async function importFingerprint(
-  source: string,
+  source: string | TransferredSource,
   { streamed, height, width, channels, classNames, sha256 }: ImportOptions,
   signal: AbortSignal,
 ): Promise<string | undefined> {
-  const origin = await fingerprintOf(source, signal);
+  const origin = typeof source === "string" ? await fingerprintOf(source, signal) : source.identity;
   if (origin === undefined) return undefined;
   const facts = [origin, streamed === true, height, width, channels, classNames, sha256?.toLowerCase()];
   return createHash("sha256").update(JSON.stringify(facts)).digest("hex");

@@ -27,3 +27,7 @@ export type { PreparedStream } from "./streaming/prepared_stream.ts";
 export type { StreamRequest } from "./streaming/preparer_messages.ts";
 export type { PreparedBatch, View } from "./streaming/prepared_batches.ts";
 export { RANDOM_RESIZED_CROP, randomRegion, type RandomResizedCrop } from "./streaming/random_resized_crop.ts";
+export { fetchedFiles, type FetchOptions, type RemoteFile } from "./transfer/fetched_files.ts";
+export { KNOWN_DATASETS, knownSource } from "./transfer/known_datasets.ts";
+export { receivedFile } from "./transfer/received_file.ts";
+export type { TransferLimits, TransferredSource } from "./transfer/transferred_source.ts";

@@ -9,6 +9,7 @@ import type { DatasetDescription, ImageSource, LabelledImages, Split } from "./d
 import { asStorageError, DatasetError, isNotFound, UnknownDatasetError } from "./errors.ts";
 import { importDataset, type ImportOptions, nameTaken } from "./import_dataset.ts";
 import { MNIST_ORIGIN, openMnist } from "./readers/mnist.ts";
+import type { TransferredSource } from "./transfer/transferred_source.ts";
 
 interface BuiltIn {
   /** A packed copy of another origin is out of date. */
@@ -110,10 +111,14 @@ export class DatasetRegistry {
    * whole: failed, aborted or killed, it leaves no data set. Of image files, an import that was aborted or killed goes on
    * where it was when it is asked for again with the same source and options.
    *
-   * @param source a path; whose paths may be imported is for the caller to decide
-   * @throws {DatasetError} `invalid`, `exists` or `storage`
+   * @param source a path, or what is first to be brought; what may be imported is for the caller to decide
+   * @throws {DatasetError} `invalid`, `exists`, `storage` or `unavailable`
    */
-  async import(name: string, source: string, options: ImportOptions = {}): Promise<DatasetDescription> {
+  async import(
+    name: string,
+    source: string | TransferredSource,
+    options: ImportOptions = {},
+  ): Promise<DatasetDescription> {
     if (!NAME.test(name)) {
       throw new DatasetError("invalid", `Cannot import as "${name.slice(0, 80)}": the name ${NAME_RULE}`);
     }

@@ -6,6 +6,7 @@ import {
   type ImageSize,
   type ImportReport,
   type SampleOptions,
+  type TransferredSource,
 } from "../data/mod.ts";
 import {
   describeModel,
@@ -29,7 +30,9 @@ export interface ImportOptions {
   readonly classNames?: readonly string[];
   readonly signal: AbortSignal;
   onReport(report: ImportReport): void;
-  onProgress(done: number, total: number): void;
+  /** Of what is brought from elsewhere. */
+  onBytes?(done: number, total: number): void;
+  onProgress?(done: number, total: number): void;
 }
 
 export interface Catalog {
@@ -43,7 +46,7 @@ export interface Catalog {
   /** @throws {UnknownDatasetError} @throws {DatasetError} */
   sampleDataset(name: string, options: SampleOptions): Promise<DatasetSample>;
   /** @throws {DatasetError} */
-  importDataset(name: string, source: string, options: ImportOptions): Promise<DatasetDescription>;
+  importDataset(name: string, source: string | TransferredSource, options: ImportOptions): Promise<DatasetDescription>;
 }
 
 /** The models of models/ and the data sets of a data folder. */

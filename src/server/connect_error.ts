@@ -36,6 +36,7 @@ const datasetCodes: Readonly<Record<DatasetErrorKind, Code>> = {
   "exists": Code.AlreadyExists,
   "damaged": Code.FailedPrecondition,
   "storage": Code.FailedPrecondition,
+  "unavailable": Code.Unavailable,
 };
 
 /**

@@ -5,6 +5,7 @@ import type { Engine } from "../engine/mod.ts";
 import { type Catalog, createCatalog } from "./catalog.ts";
 import { holdDataFolder } from "./data_folder.ts";
 import { ServerError } from "./errors.ts";
+import type { FetchPolicy } from "./import_sources.ts";
 import { defaultLimits as defaultInferenceLimits, type InferenceLimits } from "./inference/batcher.ts";
 import { buildServer } from "./http2_server.ts";
 import { defaultLimits, type Limits } from "./limits.ts";
@@ -34,6 +35,10 @@ export interface ServerOptions {
   readonly logLevel?: LogLevel;
   /** Folders beside the data folder that data sets may be imported from. */
   readonly importFolders?: readonly string[];
+  /** What is fetched for imports; default: the data sets that are known by name. */
+  readonly allowFetch?: FetchPolicy;
+  /** Bytes of one source of a data set that is fetched or uploaded; default 64 GiB. */
+  readonly maxSourceBytes?: number;
   /** How images of concurrent calls are put together; default: wait 2 ms, 1024 images. */
   readonly inferenceLimits?: InferenceLimits;
   /** Those given take the place of the defaults. */
@@ -130,6 +135,12 @@ async function assemble(options: ServerOptions, prepared: Prepared): Promise<Run
     log,
     dataDir,
     importFolders,
+    transfers: {
+      allowFetch: options.allowFetch,
+      maxSourceBytes: options.maxSourceBytes,
+      minFreeDisk: options.runs?.minFreeDisk,
+      patience: limits.stallTimeout,
+    },
     inferenceLimits: options.inferenceLimits ?? defaultInferenceLimits,
     limits: { ...options.runs, maxQueued: limits.queuedRuns },
   });

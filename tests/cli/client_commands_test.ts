@@ -493,6 +493,10 @@ Deno.test("datasets lists, describes and imports", async () => {
     assertStringIncludes(text, "1.0 kB kept, 1 file left out\n  train/cat/a.txt: not an image\n");
     assertMatch(text, /^kind: +packed: pixels of one size$/m);
     assertMatch((await run("datasets import pets --from tests --streamed")).stdout, /^kind: +streamed: image files/m);
+    const [fetched] = jsonLines(await run("datasets fetch cifar10 --as c --json"));
+    assertEquals([fetched.name, fetched.description], ["c", "cifar10"]);
+    const [linked] = jsonLines(await run("datasets import pets --from https://example.org/a.zip --json"));
+    assertEquals(linked.description, "https://example.org/a.zip");
     assertEquals((await run("datasets import pets")).code, 2);
     assertEquals((await run("datasets import pets tests --from tests")).code, 2);
   });

@@ -18,6 +18,7 @@ import {
   Scheme,
   type TrainingConfig,
   TrainingService,
+  type UploadHeader,
 } from "../../src/gen/mod.ts";
 
 export interface FakeServer {
@@ -266,7 +267,7 @@ export async function startFakeServer(overrides: Overrides = {}): Promise<FakeSe
       }];
       return { dataset: mnist, classes, bytes: 7_840_000n, images };
     },
-    async *importDataset({ name, path, streamed }) {
+    async *importDataset({ name, path, url, known, streamed }) {
       yield { kind: { case: "progress", value: { imagesDone: 10, imagesTotal: 20 } } };
       const report = {
         classes: [{ name: "cat", trainImages: 6, testImages: 4 }],
@@ -276,9 +277,29 @@ export async function startFakeServer(overrides: Overrides = {}): Promise<FakeSe
       };
       yield { kind: { case: "report", value: report } };
       const kind = streamed ? DatasetKind.STREAMED : DatasetKind.PACKED;
-      yield { kind: { case: "dataset", value: { name, description: path, trainImages: 10, testImages: 10, kind } } };
+      yield {
+        kind: {
+          case: "dataset",
+          value: { name, description: path || url || known, trainImages: 10, testImages: 10, kind },
+        },
+      };
     },
     importModel: ({ name }) => ({ checkpoint: { path: `models/${name}.safetensors` } }),
+    async uploadDataset(requests) {
+      let bytes = 0;
+      let header: UploadHeader | undefined;
+      for await (const { kind } of requests) {
+        if (kind.case === "header") header = kind.value;
+        if (kind.case === "data") bytes += kind.value.length;
+      }
+      if (header?.name === "mnist") throw new ConnectError("There is a data set of that name", Code.AlreadyExists);
+      return {
+        dataset: {
+          name: header?.name,
+          description: `${header?.fileName} ${header?.totalBytes} ${header?.sha256} ${bytes}`,
+        },
+      };
+    },
     getServerInfo: () => ({ version: "0.1.0" }),
   };
 

@@ -43,6 +43,13 @@ Deno.test("serve refuses times that timers cannot hold, which would be over at o
   }
 });
 
+Deno.test("serve fetches known data sets alone unless it is told otherwise", async () => {
+  const { options: bare } = await serveOptions();
+  assertEquals([bare?.allowFetch, bare?.maxSourceBytes], ["known", 64 * 2 ** 30]);
+  const { options } = await serveOptions("--allow-fetch", "public", "--max-source", "1GiB");
+  assertEquals([options?.allowFetch, options?.maxSourceBytes], ["public", 2 ** 30]);
+});
+
 Deno.test("serve takes the files of TLS together", async () => {
   const { options } = await serveOptions("--tls-cert", "a", "--tls-key", "b", "--client-ca", "c");
   assertEquals(options?.tls, { cert: "a", key: "b", clientCa: "c" });

@@ -1,5 +1,10 @@
 /** A catalog of one model and one data set; imports take what they are given. */
-import { type DatasetDescription, DatasetError, UnknownDatasetError } from "../../src/data/mod.ts";
+import {
+  type DatasetDescription,
+  DatasetError,
+  type TransferredSource,
+  UnknownDatasetError,
+} from "../../src/data/mod.ts";
 import { describeScheme, ModelError } from "../../src/models/mod.ts";
 import type { Catalog, ImportOptions } from "../../src/server/mod.ts";
 import { classNames, input } from "./fake_engine.ts";
@@ -22,7 +27,7 @@ export const digits: DatasetDescription = {
 const digitCounts = { train: [20, 20, 20, 20], test: [5, 5, 5, 5] };
 
 export class FakeCatalog implements Catalog {
-  readonly imports: { name: string; source: string; options: ImportOptions }[] = [];
+  readonly imports: { name: string; source: string | TransferredSource; options: ImportOptions }[] = [];
 
   modelFamilies() {
     return [{
@@ -65,13 +70,13 @@ export class FakeCatalog implements Catalog {
     return { description: await this.describeDataset(name), classCounts: digitCounts, bytes: 25_700, images: [] };
   }
 
-  async importDataset(name: string, source: string, options: ImportOptions) {
+  async importDataset(name: string, source: string | TransferredSource, options: ImportOptions) {
     this.imports.push({ name, source, options });
     if (name === "digits") {
       throw new DatasetError("exists", 'Cannot import as "digits": there is a data set of that name');
     }
     for (let done = 1; done <= 3; done++) {
-      options.onProgress(done, 3);
+      options.onProgress?.(done, 3);
       await new Promise((resolve) => setTimeout(resolve, 1));
       options.signal.throwIfAborted();
     }

@@ -6,7 +6,8 @@ import { formatCount } from "../format.ts";
 import { messageToJson } from "../proto_json.ts";
 import { formatTable } from "../table.ts";
 import { describeCommand } from "./describe_dataset.ts";
-import { importCommand } from "./import_dataset.ts";
+import { fetchCommand, importCommand } from "./import_dataset.ts";
+import { uploadCommand } from "./upload_dataset.ts";
 
 const listCommand = defineClientCommand({
   name: "list",
@@ -37,8 +38,10 @@ const listCommand = defineClientCommand({
   },
 });
 
-export const datasetsCommand = defineGroup("datasets", "Lists, describes and imports data sets", [
+export const datasetsCommand = defineGroup("datasets", "Lists, describes, imports, fetches and uploads data sets", [
   listCommand,
   describeCommand,
   importCommand,
+  fetchCommand,
+  uploadCommand,
 ]);

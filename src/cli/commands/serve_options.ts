@@ -1,6 +1,6 @@
 /** The options of `serve`, and what they mean to the server. */
 import { UsageError } from "../errors.ts";
-import { type ServeLimits, serveLogLevels, type ServeOptions } from "../local.ts";
+import { fetchPolicies, type ServeLimits, serveLogLevels, type ServeOptions } from "../local.ts";
 import { defaulting, flag, optional, type OptionValues } from "../options.ts";
 import { tuneOption } from "../tune_option.ts";
 import { byteCount, choice, decimal, hostAndPort, integer, listOf, text } from "../values.ts";
@@ -19,6 +19,12 @@ export const serveOptions = {
     listOf(text("DIR")),
     "Folders that data sets may be imported from, besides the data folder",
   ),
+  "allow-fetch": defaulting(
+    choice(fetchPolicies),
+    "known",
+    "What is fetched for imports: nothing, data sets known by name, public addresses, or those of private networks too",
+  ),
+  "max-source": defaulting(byteCount(), "64GiB", "Size of one file that is uploaded or fetched for an import"),
   "tls-cert": optional(text("FILE"), "The server's certificate chain in PEM; read again when it changes"),
   "tls-key": optional(text("FILE"), "Its key"),
   "client-ca": optional(text("FILE"), "The authority, in PEM, that must have signed a client's certificate"),
@@ -68,6 +74,8 @@ export function readServeOptions(values: Values): Omit<ServeOptions, "dataDir" |
   return {
     listen: values.listen,
     importFolders: values["import-folders"] ?? [],
+    allowFetch: values["allow-fetch"],
+    maxSourceBytes: values["max-source"],
     tls: readTls(values),
     tokenFile: values["token-file"],
     insecure: values.insecure,

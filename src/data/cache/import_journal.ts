@@ -50,9 +50,15 @@ export class ImportJournal {
     return true;
   }
 
-  /** Whether there is a state to go on from. */
-  get hasState(): boolean {
+  /** Whether there is something to go on from. */
+  get isWorthKeeping(): boolean {
     return this.#isWritten || this.state !== undefined;
+  }
+
+  /** Says whose the folder is, for what it holds besides the data set's files. @throws {DatasetError} `storage` */
+  async claim(): Promise<void> {
+    this.#isWritten = true;
+    if (!this.state) await this.#write(formatRecord({ fingerprint: this.options.fingerprint }));
   }
 
   /** Keeps the state if that is due. @throws {DatasetError} `storage` */

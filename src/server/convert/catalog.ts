@@ -76,17 +76,28 @@ function toClassCounts(names: readonly string[], { train, test }: ImportReport["
 
 export function toImportResponse(event: ImportEvent): MessageInitShape<typeof proto.ImportDatasetResponseSchema> {
   switch (event.kind) {
-    case "progress":
-      return { kind: { case: "progress", value: { imagesDone: event.done, imagesTotal: event.total } } };
+    case "progress": {
+      const { images, bytes } = event;
+      const fetched = { bytesDone: BigInt(bytes.done), bytesTotal: BigInt(bytes.total) };
+      return { kind: { case: "progress", value: { imagesDone: images.done, imagesTotal: images.total, ...fetched } } };
+    }
     case "dataset":
       return { kind: { case: "dataset", value: toDataset(event.dataset) } };
-    case "report": {
-      const { classCounts, packedBytes, skipped } = event.report;
-      const classes = toClassCounts(event.classNames, classCounts);
-      const skippedFiles = { skippedFiles: skipped.count, skipped: skipped.files.map((file) => ({ ...file })) };
-      return { kind: { case: "report", value: { classes, packedBytes: BigInt(packedBytes), ...skippedFiles } } };
-    }
+    case "report":
+      return { kind: { case: "report", value: toImportReport(event.report, event.classNames) } };
   }
+}
+
+export function toImportReport(
+  { classCounts, packedBytes, skipped }: ImportReport,
+  classNames: readonly string[],
+): MessageInitShape<typeof proto.ImportReportSchema> {
+  return {
+    classes: toClassCounts(classNames, classCounts),
+    packedBytes: BigInt(packedBytes),
+    skippedFiles: skipped.count,
+    skipped: skipped.files.map((file) => ({ ...file })),
+  };
 }
 
 export function toAdapter(adapter: AdapterInfo): MessageInitShape<typeof proto.AdapterSchema> {

@@ -17,6 +17,13 @@ export class DiskSpace {
     return `The server's disk has ${inMebibytes(free)} free, less than the ${inMebibytes(this.minFree)} to be kept so`;
   }
 
+  /** Why so many bytes more should not be written, as the rest of a sentence; undefined: they may be. */
+  shortageFor(bytes: number): string | undefined {
+    const free = this.free();
+    if (free - bytes >= this.minFree) return undefined;
+    return `the server's disk has ${inMebibytes(free)} free, of which ${inMebibytes(this.minFree)} are to be kept so`;
+  }
+
   /** Whether there is room again after a shortage: some more than the least, and a file can be written. */
   hasRoom(): boolean {
     return this.free() >= this.minFree * 1.25 && this.takesFile();

@@ -1,4 +1,5 @@
 import type { ServiceImpl } from "@connectrpc/connect";
+import { type ImportReport, receivedFile } from "../../data/mod.ts";
 import type { Engine } from "../../engine/mod.ts";
 import type { CatalogService } from "../../gen/mod.ts";
 import { resolveImport } from "../allowed_paths.ts";
@@ -7,6 +8,7 @@ import { toSchemeDescription } from "../convert/analysis.ts";
 import {
   toAdapter,
   toDataset,
+  toImportReport,
   toImportResponse,
   toModelDescription,
   toModelFamily,
@@ -15,11 +17,14 @@ import {
 } from "../convert/catalog.ts";
 import { runName, toCheckpoint } from "../convert/run.ts";
 import { importEvents } from "../import_events.ts";
+import type { ImportSources } from "../import_sources.ts";
 import { PlanningTurns } from "../planning_turns.ts";
 import { recipes } from "../recipes/table.ts";
 import type { TrainingRuns } from "../runs/training_runs.ts";
 import { throttle } from "../throttle.ts";
-import { checkDescribeModel, checkGetDatasetSample, checkImportDataset } from "../validation/catalog.ts";
+import type { Uploads } from "../uploads.ts";
+import { checkDescribeModel, checkGetDatasetSample } from "../validation/catalog.ts";
+import { checkImportDataset } from "../validation/dataset_import.ts";
 import { checkImportModel } from "../validation/model_import.ts";
 import { version } from "../version.ts";
 
@@ -29,6 +34,8 @@ export interface CatalogServiceParts {
   readonly engine: Pick<Engine, "adapter" | "memory" | "importModel">;
   /** The data folder, then the others that may be imported from; absolute, symbolic links resolved. */
   readonly importFolders: readonly string[];
+  readonly sources: ImportSources;
+  readonly uploads: Uploads;
   /** Milliseconds between two messages of progress. */
   readonly progressInterval: number;
 }
@@ -37,7 +44,7 @@ const defaultInput = { height: 32, width: 32, channels: 3 } as const;
 const defaultClasses = 10;
 
 export function createCatalogService(parts: CatalogServiceParts): ServiceImpl<typeof CatalogService> {
-  const { catalog, runs, engine, importFolders, progressInterval: interval } = parts;
+  const { catalog, runs, engine, importFolders, sources, uploads, progressInterval: interval } = parts;
   const [describing, planning] = [new PlanningTurns(), new PlanningTurns()];
   const startTime = performance.now();
   return {
@@ -78,13 +85,22 @@ export function createCatalogService(parts: CatalogServiceParts): ServiceImpl<ty
     },
 
     async *importDataset(request, { signal }) {
-      const { name, path, ...options } = checkImportDataset(request);
-      const source = await resolveImport(path, importFolders);
-      const events = importEvents(catalog, { ...options, name, source, signal });
+      const { place, ...order } = checkImportDataset(request);
+      const events = importEvents(catalog, { ...order, source: await sources.find(place), signal });
       const bounded = throttle(events, { interval, isDroppable: ({ kind }) => kind === "progress" });
       for await (const event of bounded) {
         yield toImportResponse(event);
       }
+    },
+
+    async uploadDataset(requests, { signal }) {
+      using upload = await uploads.begin(requests, signal);
+      const { name, fileName, bytes, sha256, ...format } = upload.order;
+      const source = receivedFile({ name: fileName, bytes, sha256, chunks: upload.chunks }, sources.limits);
+      let report: ImportReport | undefined;
+      const onReport = (told: ImportReport) => void (report = told);
+      const dataset = await catalog.importDataset(name, source, { ...format, signal, onReport });
+      return { dataset: toDataset(dataset), report: report && toImportReport(report, dataset.classNames) };
     },
 
     async importModel(request, { signal }) {

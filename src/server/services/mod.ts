@@ -11,18 +11,33 @@ import {
   TrainingService,
 } from "../../gen/mod.ts";
 import type { Catalog } from "../catalog.ts";
+import { type FetchPolicy, ImportSources } from "../import_sources.ts";
 import type { InferenceLimits } from "../inference/batcher.ts";
 import { Inference } from "../inference/inference.ts";
 import { WeightsFinder } from "../inference/weights.ts";
 import type { Log } from "../log.ts";
 import { ModelExports } from "../model_exports.ts";
+import { DiskSpace } from "../runs/disk_space.ts";
 import type { RunStore } from "../runs/store.ts";
 import { type RunLimits, TrainingRuns } from "../runs/training_runs.ts";
+import { Uploads } from "../uploads.ts";
 import { createCatalogService } from "./catalog_service.ts";
 import { createHealthService, ServerHealth } from "./health_service.ts";
 import { createInferenceService } from "./inference_service.ts";
 import { createReflectionV1, createReflectionV1Alpha, ReflectionIndex } from "./reflection_service.ts";
 import { createTrainingService } from "./training_service.ts";
+
+/** Of sources of data sets that are fetched or uploaded. */
+export interface TransferOptions {
+  /** Default: the data sets that are known by name. */
+  readonly allowFetch?: FetchPolicy;
+  /** Bytes of one source; default 64 GiB. */
+  readonly maxSourceBytes?: number;
+  /** Bytes of the data folder's disk that stay free; default 256 MiB. */
+  readonly minFreeDisk?: number;
+  /** Milliseconds that a client may send nothing of an upload; default 5 minutes. */
+  readonly patience?: number;
+}
 
 export interface ServicesParts {
   readonly store: RunStore;
@@ -33,6 +48,7 @@ export interface ServicesParts {
   readonly dataDir: string;
   /** Folders beside the data folder that data sets may be imported from; absolute, symbolic links resolved. */
   readonly importFolders: readonly string[];
+  readonly transfers?: TransferOptions;
   readonly inferenceLimits: InferenceLimits;
   /** Of runs, their logs and the disk. */
   readonly limits?: RunLimits;
@@ -70,7 +86,8 @@ export function createServices(parts: ServicesParts): Services {
   const index = new ReflectionIndex(reflectedFiles);
   const importFolders = [dataDir, ...parts.importFolders];
   const inferenceParts = { engine, weights, inference, log, inFlight: imagesInFlight, progressInterval };
-  const catalogParts = { catalog, runs, engine, importFolders, progressInterval };
+  const transfers = createTransfers(dataDir, importFolders, parts.transfers);
+  const catalogParts = { catalog, runs, engine, importFolders, ...transfers, progressInterval };
   const routes = (router: ConnectRouter) => {
     router
       .service(TrainingService, createTrainingService({ runs, catalog, exports, dataDir }))
@@ -81,4 +98,12 @@ export function createServices(parts: ServicesParts): Services {
       .service(reflectionV1Alpha.ServerReflection, createReflectionV1Alpha(index, reflectionV1Alpha));
   };
   return { runs, exports, health: state, routes };
+}
+
+function createTransfers(dataDir: string, folders: readonly string[], options: TransferOptions = {}) {
+  const { allowFetch = "known", maxSourceBytes = 64 * 2 ** 30, minFreeDisk = 256 * 2 ** 20, patience = 300_000 } =
+    options;
+  const disk = new DiskSpace(dataDir, minFreeDisk);
+  const limits = { maxBytes: maxSourceBytes, shortage: (bytes: number) => disk.shortageFor(bytes) };
+  return { sources: new ImportSources({ folders, allowFetch, limits }), uploads: new Uploads(patience) };
 }

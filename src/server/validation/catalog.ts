@@ -1,10 +1,10 @@
 /** Requests of CatalogService. */
 import type { ImageSize, SampleOptions } from "../../data/mod.ts";
 import type { TrainingConfig } from "../../engine/mod.ts";
-import type { DescribeModelRequest, GetDatasetSampleRequest, ImportDatasetRequest } from "../../gen/mod.ts";
+import type { DescribeModelRequest, GetDatasetSampleRequest } from "../../gen/mod.ts";
 import type { ModelSpec } from "../../models/mod.ts";
 import { InvalidFieldError } from "../errors.ts";
-import { checkInteger, checkName, checkSplit, checkText } from "./fields.ts";
+import { checkInteger, checkName, checkSplit } from "./fields.ts";
 import { checkImageSize, checkModelSpec } from "./model_spec.ts";
 import { checkDecay } from "./optimization.ts";
 import { checkPrecision } from "./training_config.ts";
@@ -62,36 +62,4 @@ export function checkGetDatasetSample(request: GetDatasetSampleRequest): SampleO
     maxSide,
     `at most ${fitting} with ${imagesPerClass} images of ${maxClasses} classes`,
   );
-}
-
-export interface ImportOrder {
-  readonly name: string;
-  /** Not yet known to be one that the server may read. */
-  readonly path: string;
-  readonly streamed: boolean;
-  /** Undefined: the reader's choice. */
-  readonly image?: ImageSize;
-  /** 64 hexadecimal digits. Undefined: not looked at. */
-  readonly sha256?: string;
-  /** Undefined: the source's own. */
-  readonly classNames?: readonly string[];
-}
-
-/** @throws {InvalidFieldError} */
-export function checkImportDataset(request: ImportDatasetRequest): ImportOrder {
-  return {
-    name: checkName("name", request.name),
-    path: checkText("path", request.path, { min: 1, max: 4096 }),
-    streamed: request.streamed,
-    image: request.image && checkImageSize("image", request.image),
-    sha256: request.sha256 === "" ? undefined : checkSha256(request.sha256),
-    classNames: request.classNames.length === 0
-      ? undefined
-      : request.classNames.map((name, i) => checkText(`class_names[${i}]`, name, { min: 1, max: 256 })),
-  };
-}
-
-function checkSha256(value: string): string {
-  if (/^[0-9a-f]{64}$/i.test(value)) return value;
-  throw new InvalidFieldError("sha256", value.slice(0, 80), "64 hexadecimal digits");
 }

@@ -13,10 +13,12 @@ import {
   ListRunsRequestSchema,
   RunState,
   StreamInferRequestSchema,
+  UploadHeaderSchema,
   WatchRunRequestSchema,
 } from "../../../src/gen/mod.ts";
 import { InvalidFieldError } from "../../../src/server/errors.ts";
-import { checkDescribeModel, checkImportDataset } from "../../../src/server/validation/catalog.ts";
+import { checkDescribeModel } from "../../../src/server/validation/catalog.ts";
+import { checkImportDataset, checkUploadHeader } from "../../../src/server/validation/dataset_import.ts";
 import { checkEvaluate, checkInfer, checkSource, checkStreamInfer } from "../../../src/server/validation/inference.ts";
 import { encodeEventsToken, encodePageToken } from "../../../src/server/runs/page_token.ts";
 import { checkExportModel } from "../../../src/server/validation/export.ts";
@@ -247,12 +249,26 @@ Deno.test("checkDescribeModel() checks sizes, and takes a data set in place of t
   refuses(check({ classes: 0 }), 'Field "classes"');
 });
 
+Deno.test("checkUploadHeader() checks the name, the length and the checksum", () => {
+  const sha256 = "aF".repeat(32);
+  const check = (changes: MessageInitShape<typeof UploadHeaderSchema>) => () =>
+    checkUploadHeader(build(UploadHeaderSchema, { name: "cats", fileName: "c.zip", totalBytes: 9n, sha256 }, changes));
+  const { name, fileName, bytes, streamed, image, classNames, ...order } = check({})();
+  assertEquals([name, fileName, bytes, streamed, image, classNames, order], [
+    ...["cats", "c.zip", 9, false, undefined, undefined, { sha256 }],
+  ]);
+  refuses(check({ name: "../cats" }), 'Field "name"');
+  refuses(check({ totalBytes: 0n }), 'Field "header.total_bytes" must be the file\'s length, at least 1, got 0');
+  refuses(check({ totalBytes: 2n ** 63n }), 'Field "header.total_bytes"');
+  refuses(check({ sha256: "abc" }), 'Field "sha256"');
+});
+
 Deno.test("checkImportDataset() checks the name, the path and the size", () => {
   const check = (changes: MessageInitShape<typeof ImportDatasetRequestSchema>) => () =>
     checkImportDataset(build(ImportDatasetRequestSchema, { name: "cats", path: "a b/c" }, changes));
   assertEquals(check({})(), {
     name: "cats",
-    path: "a b/c",
+    place: { kind: "path", path: "a b/c" },
     streamed: false,
     image: undefined,
     sha256: undefined,
@@ -266,5 +282,15 @@ Deno.test("checkImportDataset() checks the name, the path and the size", () => {
   refuses(check({ name: "Cats" }), 'Field "name"');
   refuses(check({ path: "" }), 'Field "path"');
   refuses(check({ path: "a\0" }), 'Field "path"');
+  const sha256 = "0".repeat(64);
+  const url = "https://example.org/a.zip";
+  assertEquals(check({ path: "", url, sha256 })().place, { kind: "url", url: new URL(url), sha256 });
+  assertEquals(check({ path: "", known: "cifar10" })().place, { kind: "known", name: "cifar10" });
+  assertEquals(check({ path: "", url: "http://example.org/a.zip", sha256 })().place.kind, "url");
+  refuses(check({ url }), 'Field "path" must be the only one of path, url and known that is set');
+  refuses(check({ path: "", url: "http://example.org/a.zip" }), "an https address, or an http one with a SHA-256");
+  refuses(check({ path: "", url: "ftp://example.org", sha256 }), 'Field "url"');
+  refuses(check({ path: "", url: "example" }), 'Field "url"');
+  refuses(check({ path: "", known: "cifar10", sha256 }), 'Field "sha256" must be left out beside known');
   refuses(check({ image: { height: 8, width: 8, channels: 4 } }), 'Field "image.channels" must be 1 or 3, got 4');
 });

@@ -22,7 +22,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file multistep/v1/catalog_service.proto.
  */
 export const file_multistep_v1_catalog_service: GenFile = /*@__PURE__*/
-  fileDesc("CiJtdWx0aXN0ZXAvdjEvY2F0YWxvZ19zZXJ2aWNlLnByb3RvEgxtdWx0aXN0ZXAudjEiEwoRTGlzdE1vZGVsc1JlcXVlc3QiQQoSTGlzdE1vZGVsc1Jlc3BvbnNlEisKCGZhbWlsaWVzGAEgAygLMhkubXVsdGlzdGVwLnYxLk1vZGVsRmFtaWx5IpQCChREZXNjcmliZU1vZGVsUmVxdWVzdBImCgVtb2RlbBgBIAEoCzIXLm11bHRpc3RlcC52MS5Nb2RlbFNwZWMSJwoFaW5wdXQYAiABKAsyGC5tdWx0aXN0ZXAudjEuSW1hZ2VTaGFwZRIUCgdjbGFzc2VzGAMgASgNSACIAQESDwoHZGF0YXNldBgEIAEoCRIXCgpiYXRjaF9zaXplGAUgASgNSAGIAQESKgoJcHJlY2lzaW9uGAYgASgOMhcubXVsdGlzdGVwLnYxLlByZWNpc2lvbhIWCgllbWFfZGVjYXkYByABKAFIAogBAUIKCghfY2xhc3Nlc0INCgtfYmF0Y2hfc2l6ZUIMCgpfZW1hX2RlY2F5In0KFURlc2NyaWJlTW9kZWxSZXNwb25zZRItCgVtb2RlbBgBIAEoCzIeLm11bHRpc3RlcC52MS5Nb2RlbERlc2NyaXB0aW9uEjUKD3RyYWluaW5nX21lbW9yeRgCIAEoCzIcLm11bHRpc3RlcC52MS5UcmFpbmluZ01lbW9yeSKGAQoOVHJhaW5pbmdNZW1vcnkSEwoLdG90YWxfYnl0ZXMYASABKAQSFwoPcGFyYW1ldGVyX2J5dGVzGAIgASgEEhgKEGFjdGl2YXRpb25fYnl0ZXMYAyABKAQSFwoPd29ya3NwYWNlX2J5dGVzGAQgASgEEhMKC2ltYWdlX2J5dGVzGAUgASgEIhQKEkxpc3RTY2hlbWVzUmVxdWVzdCJHChNMaXN0U2NoZW1lc1Jlc3BvbnNlEjAKB3NjaGVtZXMYASADKAsyHy5tdWx0aXN0ZXAudjEuU2NoZW1lRGVzY3JpcHRpb24iFAoSTGlzdFJlY2lwZXNSZXF1ZXN0IjwKE0xpc3RSZWNpcGVzUmVzcG9uc2USJQoHcmVjaXBlcxgBIAMoCzIULm11bHRpc3RlcC52MS5SZWNpcGUiFQoTTGlzdERhdGFzZXRzUmVxdWVzdCI/ChRMaXN0RGF0YXNldHNSZXNwb25zZRInCghkYXRhc2V0cxgBIAMoCzIVLm11bHRpc3RlcC52MS5EYXRhc2V0IrgBChdHZXREYXRhc2V0U2FtcGxlUmVxdWVzdBIMCgRuYW1lGAEgASgJEg0KBXNwbGl0GAIgASgJEh0KEGltYWdlc19wZXJfY2xhc3MYAyABKA1IAIgBARIYCgttYXhfY2xhc3NlcxgEIAEoDUgBiAEBEhUKCG1heF9zaWRlGAUgASgNSAKIAQFCEwoRX2ltYWdlc19wZXJfY2xhc3NCDgoMX21heF9jbGFzc2VzQgsKCV9tYXhfc2lkZSKnAQoYR2V0RGF0YXNldFNhbXBsZVJlc3BvbnNlEiYKB2RhdGFzZXQYASABKAsyFS5tdWx0aXN0ZXAudjEuRGF0YXNldBIpCgdjbGFzc2VzGAIgAygLMhgubXVsdGlzdGVwLnYxLkNsYXNzQ291bnQSDQoFYnl0ZXMYAyABKAQSKQoGaW1hZ2VzGAQgAygLMhkubXVsdGlzdGVwLnYxLlNhbXBsZUltYWdlIj4KC1NhbXBsZUltYWdlEhMKC2NsYXNzX2luZGV4GAEgASgNEg0KBWluZGV4GAIgASgNEgsKA3BuZxgDIAEoDCKSAQoUSW1wb3J0RGF0YXNldFJlcXVlc3QSDAoEbmFtZRgBIAEoCRIMCgRwYXRoGAIgASgJEicKBWltYWdlGAMgASgLMhgubXVsdGlzdGVwLnYxLkltYWdlU2hhcGUSDgoGc2hhMjU2GAQgASgJEhMKC2NsYXNzX25hbWVzGAUgAygJEhAKCHN0cmVhbWVkGAYgASgIIqkBChVJbXBvcnREYXRhc2V0UmVzcG9uc2USMAoIcHJvZ3Jlc3MYASABKAsyHC5tdWx0aXN0ZXAudjEuSW1wb3J0UHJvZ3Jlc3NIABIoCgdkYXRhc2V0GAIgASgLMhUubXVsdGlzdGVwLnYxLkRhdGFzZXRIABIsCgZyZXBvcnQYAyABKAsyGi5tdWx0aXN0ZXAudjEuSW1wb3J0UmVwb3J0SABCBgoEa2luZCI7Cg5JbXBvcnRQcm9ncmVzcxITCgtpbWFnZXNfZG9uZRgBIAEoDRIUCgxpbWFnZXNfdG90YWwYAiABKA0ikgEKDEltcG9ydFJlcG9ydBIpCgdjbGFzc2VzGAEgAygLMhgubXVsdGlzdGVwLnYxLkNsYXNzQ291bnQSFAoMcGFja2VkX2J5dGVzGAIgASgEEhUKDXNraXBwZWRfZmlsZXMYAyABKA0SKgoHc2tpcHBlZBgEIAMoCzIZLm11bHRpc3RlcC52MS5Ta2lwcGVkRmlsZSJFCgpDbGFzc0NvdW50EgwKBG5hbWUYASABKAkSFAoMdHJhaW5faW1hZ2VzGAIgASgNEhMKC3Rlc3RfaW1hZ2VzGAMgASgNIisKC1NraXBwZWRGaWxlEgwKBHBhdGgYASABKAkSDgoGcmVhc29uGAIgASgJIuYBChJJbXBvcnRNb2RlbFJlcXVlc3QSDAoEbmFtZRgBIAEoCRIMCgRwYXRoGAIgASgJEiYKBW1vZGVsGAMgASgLMhcubXVsdGlzdGVwLnYxLk1vZGVsU3BlYxIPCgdkYXRhc2V0GAQgASgJEicKBWlucHV0GAUgASgLMhgubXVsdGlzdGVwLnYxLkltYWdlU2hhcGUSDAoEbWVhbhgGIAMoARIaChJzdGFuZGFyZF9kZXZpYXRpb24YByADKAESEwoLY2xhc3NfbmFtZXMYCCADKAkSEwoLY2VudGVyX2Nyb3AYCSABKAgicgoTSW1wb3J0TW9kZWxSZXNwb25zZRIsCgpjaGVja3BvaW50GAEgASgLMhgubXVsdGlzdGVwLnYxLkNoZWNrcG9pbnQSLQoFbW9kZWwYAiABKAsyHi5tdWx0aXN0ZXAudjEuTW9kZWxEZXNjcmlwdGlvbiIWChRHZXRTZXJ2ZXJJbmZvUmVxdWVzdCKnAQoVR2V0U2VydmVySW5mb1Jlc3BvbnNlEg8KB3ZlcnNpb24YASABKAkSFAoMZGVub192ZXJzaW9uGAIgASgJEiYKB2FkYXB0ZXIYAyABKAsyFS5tdWx0aXN0ZXAudjEuQWRhcHRlchIWCg51cHRpbWVfc2Vjb25kcxgEIAEoARITCgtxdWV1ZWRfcnVucxgFIAEoDRISCgphY3RpdmVfcnVuGAYgASgJItoBCgdBZGFwdGVyEg4KBnZlbmRvchgBIAEoCRIUCgxhcmNoaXRlY3R1cmUYAiABKAkSDgoGZGV2aWNlGAMgASgJEhMKC2Rlc2NyaXB0aW9uGAQgASgJEhAKCHNvZnR3YXJlGAUgASgIEhAKCGZlYXR1cmVzGAYgAygJEjEKBmxpbWl0cxgHIAMoCzIhLm11bHRpc3RlcC52MS5BZGFwdGVyLkxpbWl0c0VudHJ5Gi0KC0xpbWl0c0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoBDoCOAEypwYKDkNhdGFsb2dTZXJ2aWNlEk8KCkxpc3RNb2RlbHMSHy5tdWx0aXN0ZXAudjEuTGlzdE1vZGVsc1JlcXVlc3QaIC5tdWx0aXN0ZXAudjEuTGlzdE1vZGVsc1Jlc3BvbnNlElgKDURlc2NyaWJlTW9kZWwSIi5tdWx0aXN0ZXAudjEuRGVzY3JpYmVNb2RlbFJlcXVlc3QaIy5tdWx0aXN0ZXAudjEuRGVzY3JpYmVNb2RlbFJlc3BvbnNlElIKC0xpc3RTY2hlbWVzEiAubXVsdGlzdGVwLnYxLkxpc3RTY2hlbWVzUmVxdWVzdBohLm11bHRpc3RlcC52MS5MaXN0U2NoZW1lc1Jlc3BvbnNlElIKC0xpc3RSZWNpcGVzEiAubXVsdGlzdGVwLnYxLkxpc3RSZWNpcGVzUmVxdWVzdBohLm11bHRpc3RlcC52MS5MaXN0UmVjaXBlc1Jlc3BvbnNlElUKDExpc3REYXRhc2V0cxIhLm11bHRpc3RlcC52MS5MaXN0RGF0YXNldHNSZXF1ZXN0GiIubXVsdGlzdGVwLnYxLkxpc3REYXRhc2V0c1Jlc3BvbnNlEmEKEEdldERhdGFzZXRTYW1wbGUSJS5tdWx0aXN0ZXAudjEuR2V0RGF0YXNldFNhbXBsZVJlcXVlc3QaJi5tdWx0aXN0ZXAudjEuR2V0RGF0YXNldFNhbXBsZVJlc3BvbnNlEloKDUltcG9ydERhdGFzZXQSIi5tdWx0aXN0ZXAudjEuSW1wb3J0RGF0YXNldFJlcXVlc3QaIy5tdWx0aXN0ZXAudjEuSW1wb3J0RGF0YXNldFJlc3BvbnNlMAESUgoLSW1wb3J0TW9kZWwSIC5tdWx0aXN0ZXAudjEuSW1wb3J0TW9kZWxSZXF1ZXN0GiEubXVsdGlzdGVwLnYxLkltcG9ydE1vZGVsUmVzcG9uc2USWAoNR2V0U2VydmVySW5mbxIiLm11bHRpc3RlcC52MS5HZXRTZXJ2ZXJJbmZvUmVxdWVzdBojLm11bHRpc3RlcC52MS5HZXRTZXJ2ZXJJbmZvUmVzcG9uc2ViBnByb3RvMw", [file_multistep_v1_analysis, file_multistep_v1_dataset, file_multistep_v1_model, file_multistep_v1_recipe, file_multistep_v1_run, file_multistep_v1_training_config]);
+  fileDesc("CiJtdWx0aXN0ZXAvdjEvY2F0YWxvZ19zZXJ2aWNlLnByb3RvEgxtdWx0aXN0ZXAudjEiEwoRTGlzdE1vZGVsc1JlcXVlc3QiQQoSTGlzdE1vZGVsc1Jlc3BvbnNlEisKCGZhbWlsaWVzGAEgAygLMhkubXVsdGlzdGVwLnYxLk1vZGVsRmFtaWx5IpQCChREZXNjcmliZU1vZGVsUmVxdWVzdBImCgVtb2RlbBgBIAEoCzIXLm11bHRpc3RlcC52MS5Nb2RlbFNwZWMSJwoFaW5wdXQYAiABKAsyGC5tdWx0aXN0ZXAudjEuSW1hZ2VTaGFwZRIUCgdjbGFzc2VzGAMgASgNSACIAQESDwoHZGF0YXNldBgEIAEoCRIXCgpiYXRjaF9zaXplGAUgASgNSAGIAQESKgoJcHJlY2lzaW9uGAYgASgOMhcubXVsdGlzdGVwLnYxLlByZWNpc2lvbhIWCgllbWFfZGVjYXkYByABKAFIAogBAUIKCghfY2xhc3Nlc0INCgtfYmF0Y2hfc2l6ZUIMCgpfZW1hX2RlY2F5In0KFURlc2NyaWJlTW9kZWxSZXNwb25zZRItCgVtb2RlbBgBIAEoCzIeLm11bHRpc3RlcC52MS5Nb2RlbERlc2NyaXB0aW9uEjUKD3RyYWluaW5nX21lbW9yeRgCIAEoCzIcLm11bHRpc3RlcC52MS5UcmFpbmluZ01lbW9yeSKGAQoOVHJhaW5pbmdNZW1vcnkSEwoLdG90YWxfYnl0ZXMYASABKAQSFwoPcGFyYW1ldGVyX2J5dGVzGAIgASgEEhgKEGFjdGl2YXRpb25fYnl0ZXMYAyABKAQSFwoPd29ya3NwYWNlX2J5dGVzGAQgASgEEhMKC2ltYWdlX2J5dGVzGAUgASgEIhQKEkxpc3RTY2hlbWVzUmVxdWVzdCJHChNMaXN0U2NoZW1lc1Jlc3BvbnNlEjAKB3NjaGVtZXMYASADKAsyHy5tdWx0aXN0ZXAudjEuU2NoZW1lRGVzY3JpcHRpb24iFAoSTGlzdFJlY2lwZXNSZXF1ZXN0IjwKE0xpc3RSZWNpcGVzUmVzcG9uc2USJQoHcmVjaXBlcxgBIAMoCzIULm11bHRpc3RlcC52MS5SZWNpcGUiFQoTTGlzdERhdGFzZXRzUmVxdWVzdCI/ChRMaXN0RGF0YXNldHNSZXNwb25zZRInCghkYXRhc2V0cxgBIAMoCzIVLm11bHRpc3RlcC52MS5EYXRhc2V0IrgBChdHZXREYXRhc2V0U2FtcGxlUmVxdWVzdBIMCgRuYW1lGAEgASgJEg0KBXNwbGl0GAIgASgJEh0KEGltYWdlc19wZXJfY2xhc3MYAyABKA1IAIgBARIYCgttYXhfY2xhc3NlcxgEIAEoDUgBiAEBEhUKCG1heF9zaWRlGAUgASgNSAKIAQFCEwoRX2ltYWdlc19wZXJfY2xhc3NCDgoMX21heF9jbGFzc2VzQgsKCV9tYXhfc2lkZSKnAQoYR2V0RGF0YXNldFNhbXBsZVJlc3BvbnNlEiYKB2RhdGFzZXQYASABKAsyFS5tdWx0aXN0ZXAudjEuRGF0YXNldBIpCgdjbGFzc2VzGAIgAygLMhgubXVsdGlzdGVwLnYxLkNsYXNzQ291bnQSDQoFYnl0ZXMYAyABKAQSKQoGaW1hZ2VzGAQgAygLMhkubXVsdGlzdGVwLnYxLlNhbXBsZUltYWdlIj4KC1NhbXBsZUltYWdlEhMKC2NsYXNzX2luZGV4GAEgASgNEg0KBWluZGV4GAIgASgNEgsKA3BuZxgDIAEoDCKuAQoUSW1wb3J0RGF0YXNldFJlcXVlc3QSDAoEbmFtZRgBIAEoCRIMCgRwYXRoGAIgASgJEicKBWltYWdlGAMgASgLMhgubXVsdGlzdGVwLnYxLkltYWdlU2hhcGUSDgoGc2hhMjU2GAQgASgJEhMKC2NsYXNzX25hbWVzGAUgAygJEhAKCHN0cmVhbWVkGAYgASgIEgsKA3VybBgJIAEoCRINCgVrbm93bhgKIAEoCSKpAQoVSW1wb3J0RGF0YXNldFJlc3BvbnNlEjAKCHByb2dyZXNzGAEgASgLMhwubXVsdGlzdGVwLnYxLkltcG9ydFByb2dyZXNzSAASKAoHZGF0YXNldBgCIAEoCzIVLm11bHRpc3RlcC52MS5EYXRhc2V0SAASLAoGcmVwb3J0GAMgASgLMhoubXVsdGlzdGVwLnYxLkltcG9ydFJlcG9ydEgAQgYKBGtpbmQiZAoOSW1wb3J0UHJvZ3Jlc3MSEwoLaW1hZ2VzX2RvbmUYASABKA0SFAoMaW1hZ2VzX3RvdGFsGAIgASgNEhIKCmJ5dGVzX2RvbmUYAyABKAQSEwoLYnl0ZXNfdG90YWwYBCABKAQiXAoUVXBsb2FkRGF0YXNldFJlcXVlc3QSLAoGaGVhZGVyGAEgASgLMhoubXVsdGlzdGVwLnYxLlVwbG9hZEhlYWRlckgAEg4KBGRhdGEYAiABKAxIAEIGCgRraW5kIqQBCgxVcGxvYWRIZWFkZXISDAoEbmFtZRgBIAEoCRIRCglmaWxlX25hbWUYAiABKAkSEwoLdG90YWxfYnl0ZXMYAyABKAQSDgoGc2hhMjU2GAQgASgJEicKBWltYWdlGAUgASgLMhgubXVsdGlzdGVwLnYxLkltYWdlU2hhcGUSEwoLY2xhc3NfbmFtZXMYBiADKAkSEAoIc3RyZWFtZWQYByABKAgiawoVVXBsb2FkRGF0YXNldFJlc3BvbnNlEiYKB2RhdGFzZXQYASABKAsyFS5tdWx0aXN0ZXAudjEuRGF0YXNldBIqCgZyZXBvcnQYAiABKAsyGi5tdWx0aXN0ZXAudjEuSW1wb3J0UmVwb3J0IpIBCgxJbXBvcnRSZXBvcnQSKQoHY2xhc3NlcxgBIAMoCzIYLm11bHRpc3RlcC52MS5DbGFzc0NvdW50EhQKDHBhY2tlZF9ieXRlcxgCIAEoBBIVCg1za2lwcGVkX2ZpbGVzGAMgASgNEioKB3NraXBwZWQYBCADKAsyGS5tdWx0aXN0ZXAudjEuU2tpcHBlZEZpbGUiRQoKQ2xhc3NDb3VudBIMCgRuYW1lGAEgASgJEhQKDHRyYWluX2ltYWdlcxgCIAEoDRITCgt0ZXN0X2ltYWdlcxgDIAEoDSIrCgtTa2lwcGVkRmlsZRIMCgRwYXRoGAEgASgJEg4KBnJlYXNvbhgCIAEoCSLmAQoSSW1wb3J0TW9kZWxSZXF1ZXN0EgwKBG5hbWUYASABKAkSDAoEcGF0aBgCIAEoCRImCgVtb2RlbBgDIAEoCzIXLm11bHRpc3RlcC52MS5Nb2RlbFNwZWMSDwoHZGF0YXNldBgEIAEoCRInCgVpbnB1dBgFIAEoCzIYLm11bHRpc3RlcC52MS5JbWFnZVNoYXBlEgwKBG1lYW4YBiADKAESGgoSc3RhbmRhcmRfZGV2aWF0aW9uGAcgAygBEhMKC2NsYXNzX25hbWVzGAggAygJEhMKC2NlbnRlcl9jcm9wGAkgASgIInIKE0ltcG9ydE1vZGVsUmVzcG9uc2USLAoKY2hlY2twb2ludBgBIAEoCzIYLm11bHRpc3RlcC52MS5DaGVja3BvaW50Ei0KBW1vZGVsGAIgASgLMh4ubXVsdGlzdGVwLnYxLk1vZGVsRGVzY3JpcHRpb24iFgoUR2V0U2VydmVySW5mb1JlcXVlc3QipwEKFUdldFNlcnZlckluZm9SZXNwb25zZRIPCgd2ZXJzaW9uGAEgASgJEhQKDGRlbm9fdmVyc2lvbhgCIAEoCRImCgdhZGFwdGVyGAMgASgLMhUubXVsdGlzdGVwLnYxLkFkYXB0ZXISFgoOdXB0aW1lX3NlY29uZHMYBCABKAESEwoLcXVldWVkX3J1bnMYBSABKA0SEgoKYWN0aXZlX3J1bhgGIAEoCSLaAQoHQWRhcHRlchIOCgZ2ZW5kb3IYASABKAkSFAoMYXJjaGl0ZWN0dXJlGAIgASgJEg4KBmRldmljZRgDIAEoCRITCgtkZXNjcmlwdGlvbhgEIAEoCRIQCghzb2Z0d2FyZRgFIAEoCBIQCghmZWF0dXJlcxgGIAMoCRIxCgZsaW1pdHMYByADKAsyIS5tdWx0aXN0ZXAudjEuQWRhcHRlci5MaW1pdHNFbnRyeRotCgtMaW1pdHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAQ6AjgBMoMHCg5DYXRhbG9nU2VydmljZRJPCgpMaXN0TW9kZWxzEh8ubXVsdGlzdGVwLnYxLkxpc3RNb2RlbHNSZXF1ZXN0GiAubXVsdGlzdGVwLnYxLkxpc3RNb2RlbHNSZXNwb25zZRJYCg1EZXNjcmliZU1vZGVsEiIubXVsdGlzdGVwLnYxLkRlc2NyaWJlTW9kZWxSZXF1ZXN0GiMubXVsdGlzdGVwLnYxLkRlc2NyaWJlTW9kZWxSZXNwb25zZRJSCgtMaXN0U2NoZW1lcxIgLm11bHRpc3RlcC52MS5MaXN0U2NoZW1lc1JlcXVlc3QaIS5tdWx0aXN0ZXAudjEuTGlzdFNjaGVtZXNSZXNwb25zZRJSCgtMaXN0UmVjaXBlcxIgLm11bHRpc3RlcC52MS5MaXN0UmVjaXBlc1JlcXVlc3QaIS5tdWx0aXN0ZXAudjEuTGlzdFJlY2lwZXNSZXNwb25zZRJVCgxMaXN0RGF0YXNldHMSIS5tdWx0aXN0ZXAudjEuTGlzdERhdGFzZXRzUmVxdWVzdBoiLm11bHRpc3RlcC52MS5MaXN0RGF0YXNldHNSZXNwb25zZRJhChBHZXREYXRhc2V0U2FtcGxlEiUubXVsdGlzdGVwLnYxLkdldERhdGFzZXRTYW1wbGVSZXF1ZXN0GiYubXVsdGlzdGVwLnYxLkdldERhdGFzZXRTYW1wbGVSZXNwb25zZRJaCg1JbXBvcnREYXRhc2V0EiIubXVsdGlzdGVwLnYxLkltcG9ydERhdGFzZXRSZXF1ZXN0GiMubXVsdGlzdGVwLnYxLkltcG9ydERhdGFzZXRSZXNwb25zZTABEloKDVVwbG9hZERhdGFzZXQSIi5tdWx0aXN0ZXAudjEuVXBsb2FkRGF0YXNldFJlcXVlc3QaIy5tdWx0aXN0ZXAudjEuVXBsb2FkRGF0YXNldFJlc3BvbnNlKAESUgoLSW1wb3J0TW9kZWwSIC5tdWx0aXN0ZXAudjEuSW1wb3J0TW9kZWxSZXF1ZXN0GiEubXVsdGlzdGVwLnYxLkltcG9ydE1vZGVsUmVzcG9uc2USWAoNR2V0U2VydmVySW5mbxIiLm11bHRpc3RlcC52MS5HZXRTZXJ2ZXJJbmZvUmVxdWVzdBojLm11bHRpc3RlcC52MS5HZXRTZXJ2ZXJJbmZvUmVzcG9uc2ViBnByb3RvMw", [file_multistep_v1_analysis, file_multistep_v1_dataset, file_multistep_v1_model, file_multistep_v1_recipe, file_multistep_v1_run, file_multistep_v1_training_config]);
 
 /**
  * @generated from message multistep.v1.ListModelsRequest
@@ -409,6 +409,7 @@ export type ImportDatasetRequest = Message<"multistep.v1.ImportDatasetRequest"> 
    * folder of train.zip and test.zip, of MNIST's idx files, of WebDataset's shards (train*.tar, test*.tar) or of Parquet
    * files (train*.parquet, test*.parquet); or NumPy's x_train, y_train, x_test and y_test in an .npz.
    * Absolute, or relative to the server's data folder; it must lie there or in a folder that the server allows.
+   * Exactly one of path, url and known has to be set.
    *
    * @generated from field: string path = 2;
    */
@@ -423,7 +424,7 @@ export type ImportDatasetRequest = Message<"multistep.v1.ImportDatasetRequest"> 
   image?: ImageShape | undefined;
 
   /**
-   * Hexadecimal. The file must have this checksum, or nothing is imported; not for folders.
+   * Hexadecimal. The file must have this checksum, or nothing is imported; not for folders, and not beside known.
    *
    * @generated from field: string sha256 = 4;
    */
@@ -444,6 +445,22 @@ export type ImportDatasetRequest = Message<"multistep.v1.ImportDatasetRequest"> 
    * @generated from field: bool streamed = 6;
    */
   streamed: boolean;
+
+  /**
+   * A file to be fetched, by https, or by http where sha256 is given; only of a server that was started to allow it. A
+   * request that is repeated after an interruption goes on with the download.
+   *
+   * @generated from field: string url = 9;
+   */
+  url: string;
+
+  /**
+   * "cifar10", "cifar100", "mnist-full" or "fashion-mnist": fetched from its official address, and held to the MD5 that
+   * is published of it.
+   *
+   * @generated from field: string known = 10;
+   */
+  known: string;
 };
 
 /**
@@ -503,6 +520,18 @@ export type ImportProgress = Message<"multistep.v1.ImportProgress"> & {
    * @generated from field: uint32 images_total = 2;
    */
   imagesTotal: number;
+
+  /**
+   * Of what is fetched; it comes before the images. A total of 0: not known.
+   *
+   * @generated from field: uint64 bytes_done = 3;
+   */
+  bytesDone: bigint;
+
+  /**
+   * @generated from field: uint64 bytes_total = 4;
+   */
+  bytesTotal: bigint;
 };
 
 /**
@@ -511,6 +540,116 @@ export type ImportProgress = Message<"multistep.v1.ImportProgress"> & {
  */
 export const ImportProgressSchema: GenMessage<ImportProgress> = /*@__PURE__*/
   messageDesc(file_multistep_v1_catalog_service, 16);
+
+/**
+ * @generated from message multistep.v1.UploadDatasetRequest
+ */
+export type UploadDatasetRequest = Message<"multistep.v1.UploadDatasetRequest"> & {
+  /**
+   * @generated from oneof multistep.v1.UploadDatasetRequest.kind
+   */
+  kind: {
+    /**
+     * The first message.
+     *
+     * @generated from field: multistep.v1.UploadHeader header = 1;
+     */
+    value: UploadHeader;
+    case: "header";
+  } | {
+    /**
+     * All others: at most 1 MiB each.
+     *
+     * @generated from field: bytes data = 2;
+     */
+    value: Uint8Array;
+    case: "data";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message multistep.v1.UploadDatasetRequest.
+ * Use `create(UploadDatasetRequestSchema)` to create a new message.
+ */
+export const UploadDatasetRequestSchema: GenMessage<UploadDatasetRequest> = /*@__PURE__*/
+  messageDesc(file_multistep_v1_catalog_service, 17);
+
+/**
+ * @generated from message multistep.v1.UploadHeader
+ */
+export type UploadHeader = Message<"multistep.v1.UploadHeader"> & {
+  /**
+   * As in ImportDatasetRequest.
+   *
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * For messages. What the file is is found out by its content.
+   *
+   * @generated from field: string file_name = 2;
+   */
+  fileName: string;
+
+  /**
+   * @generated from field: uint64 total_bytes = 3;
+   */
+  totalBytes: bigint;
+
+  /**
+   * Hexadecimal. The file must have this checksum, or nothing is imported; empty: not looked at.
+   *
+   * @generated from field: string sha256 = 4;
+   */
+  sha256: string;
+
+  /**
+   * As in ImportDatasetRequest.
+   *
+   * @generated from field: multistep.v1.ImageShape image = 5;
+   */
+  image?: ImageShape | undefined;
+
+  /**
+   * @generated from field: repeated string class_names = 6;
+   */
+  classNames: string[];
+
+  /**
+   * @generated from field: bool streamed = 7;
+   */
+  streamed: boolean;
+};
+
+/**
+ * Describes the message multistep.v1.UploadHeader.
+ * Use `create(UploadHeaderSchema)` to create a new message.
+ */
+export const UploadHeaderSchema: GenMessage<UploadHeader> = /*@__PURE__*/
+  messageDesc(file_multistep_v1_catalog_service, 18);
+
+/**
+ * @generated from message multistep.v1.UploadDatasetResponse
+ */
+export type UploadDatasetResponse = Message<"multistep.v1.UploadDatasetResponse"> & {
+  /**
+   * @generated from field: multistep.v1.Dataset dataset = 1;
+   */
+  dataset?: Dataset | undefined;
+
+  /**
+   * @generated from field: multistep.v1.ImportReport report = 2;
+   */
+  report?: ImportReport | undefined;
+};
+
+/**
+ * Describes the message multistep.v1.UploadDatasetResponse.
+ * Use `create(UploadDatasetResponseSchema)` to create a new message.
+ */
+export const UploadDatasetResponseSchema: GenMessage<UploadDatasetResponse> = /*@__PURE__*/
+  messageDesc(file_multistep_v1_catalog_service, 19);
 
 /**
  * What an import took and what it left out.
@@ -550,7 +689,7 @@ export type ImportReport = Message<"multistep.v1.ImportReport"> & {
  * Use `create(ImportReportSchema)` to create a new message.
  */
 export const ImportReportSchema: GenMessage<ImportReport> = /*@__PURE__*/
-  messageDesc(file_multistep_v1_catalog_service, 17);
+  messageDesc(file_multistep_v1_catalog_service, 20);
 
 /**
  * @generated from message multistep.v1.ClassCount
@@ -577,7 +716,7 @@ export type ClassCount = Message<"multistep.v1.ClassCount"> & {
  * Use `create(ClassCountSchema)` to create a new message.
  */
 export const ClassCountSchema: GenMessage<ClassCount> = /*@__PURE__*/
-  messageDesc(file_multistep_v1_catalog_service, 18);
+  messageDesc(file_multistep_v1_catalog_service, 21);
 
 /**
  * @generated from message multistep.v1.SkippedFile
@@ -601,7 +740,7 @@ export type SkippedFile = Message<"multistep.v1.SkippedFile"> & {
  * Use `create(SkippedFileSchema)` to create a new message.
  */
 export const SkippedFileSchema: GenMessage<SkippedFile> = /*@__PURE__*/
-  messageDesc(file_multistep_v1_catalog_service, 19);
+  messageDesc(file_multistep_v1_catalog_service, 22);
 
 /**
  * @generated from message multistep.v1.ImportModelRequest
@@ -678,7 +817,7 @@ export type ImportModelRequest = Message<"multistep.v1.ImportModelRequest"> & {
  * Use `create(ImportModelRequestSchema)` to create a new message.
  */
 export const ImportModelRequestSchema: GenMessage<ImportModelRequest> = /*@__PURE__*/
-  messageDesc(file_multistep_v1_catalog_service, 20);
+  messageDesc(file_multistep_v1_catalog_service, 23);
 
 /**
  * @generated from message multistep.v1.ImportModelResponse
@@ -700,7 +839,7 @@ export type ImportModelResponse = Message<"multistep.v1.ImportModelResponse"> & 
  * Use `create(ImportModelResponseSchema)` to create a new message.
  */
 export const ImportModelResponseSchema: GenMessage<ImportModelResponse> = /*@__PURE__*/
-  messageDesc(file_multistep_v1_catalog_service, 21);
+  messageDesc(file_multistep_v1_catalog_service, 24);
 
 /**
  * @generated from message multistep.v1.GetServerInfoRequest
@@ -713,7 +852,7 @@ export type GetServerInfoRequest = Message<"multistep.v1.GetServerInfoRequest"> 
  * Use `create(GetServerInfoRequestSchema)` to create a new message.
  */
 export const GetServerInfoRequestSchema: GenMessage<GetServerInfoRequest> = /*@__PURE__*/
-  messageDesc(file_multistep_v1_catalog_service, 22);
+  messageDesc(file_multistep_v1_catalog_service, 25);
 
 /**
  * @generated from message multistep.v1.GetServerInfoResponse
@@ -763,7 +902,7 @@ export type GetServerInfoResponse = Message<"multistep.v1.GetServerInfoResponse"
  * Use `create(GetServerInfoResponseSchema)` to create a new message.
  */
 export const GetServerInfoResponseSchema: GenMessage<GetServerInfoResponse> = /*@__PURE__*/
-  messageDesc(file_multistep_v1_catalog_service, 23);
+  messageDesc(file_multistep_v1_catalog_service, 26);
 
 /**
  * @generated from message multistep.v1.Adapter
@@ -812,7 +951,7 @@ export type Adapter = Message<"multistep.v1.Adapter"> & {
  * Use `create(AdapterSchema)` to create a new message.
  */
 export const AdapterSchema: GenMessage<Adapter> = /*@__PURE__*/
-  messageDesc(file_multistep_v1_catalog_service, 24);
+  messageDesc(file_multistep_v1_catalog_service, 27);
 
 /**
  * What this server can train, on what, and on which hardware.
@@ -875,7 +1014,7 @@ export const CatalogService: GenService<{
     output: typeof GetDatasetSampleResponseSchema;
   },
   /**
-   * Registers a data set from a file or folder that lies where the server may read; streams progress, then a report and
+   * Registers a data set from a file or folder that lies where the server may read, or that it fetches; streams progress, then a report and
    * the data set. Ending the call early ends the import, which leaves no data set; of image files, the same request goes
    * on where it was, within a week.
    *
@@ -885,6 +1024,17 @@ export const CatalogService: GenService<{
     methodKind: "server_streaming";
     input: typeof ImportDatasetRequestSchema;
     output: typeof ImportDatasetResponseSchema;
+  },
+  /**
+   * Registers a data set from one file that the client sends: the header, then the content in order. Name, size and room
+   * are checked before any of the content is taken. Ending the call early leaves nothing behind.
+   *
+   * @generated from rpc multistep.v1.CatalogService.UploadDataset
+   */
+  uploadDataset: {
+    methodKind: "client_streaming";
+    input: typeof UploadDatasetRequestSchema;
+    output: typeof UploadDatasetResponseSchema;
   },
   /**
    * Makes a checkpoint of weights that were trained elsewhere, which Infer, Evaluate, ExportModel and
