@@ -142,6 +142,7 @@ Deno.test("import() refuses archives that are cut, damaged, foreign or lead out 
       "Archive is truncated or damaged: it cannot be decompressed to its end",
     ],
     ["damaged gzip", flipped, "Archive is"],
+    ["bomb", gzip(tarMember("padding", new Uint8Array(17 << 20))), "Archive looks like a zip bomb: "],
     ["cut tar", whole.subarray(0, 5000), "Archive is truncated: it ends before its end mark"],
     [
       "bad header",

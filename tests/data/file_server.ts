@@ -38,7 +38,7 @@ export async function serveFiles(files: Record<string, Uint8Array>): Promise<Fil
     });
     const cut = state.cuts.shift();
     if (cut === undefined) return response.end(body);
-    response.write(body.subarray(0, cut), () => setTimeout(() => response.destroy(), 20));
+    response.write(body.subarray(0, cut), () => setTimeout(() => response.destroy(), 100));
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", () => resolve()));
   const state: FileServer = {

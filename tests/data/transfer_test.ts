@@ -12,6 +12,7 @@ import {
 } from "../../src/data/mod.ts";
 import { isPublicAddress } from "../../src/data/transfer/public_address.ts";
 import { safeFileName } from "../../src/data/transfer/transferred_source.ts";
+import { SmallDisk, smallDiskProblem } from "../support/small_disk.ts";
 import { type FileServer, serveFiles } from "./file_server.ts";
 import { cifar10Files, fileNames, gzip, sha256, tar, tarMember, TemporaryFolder } from "./fixtures.ts";
 
@@ -79,9 +80,9 @@ Deno.test("a download that is cut goes on by range, as often as it takes while b
   server.cuts.push(100_000, 50_000, 1_000, 60_000);
   assertEquals(await fetchFile({ folder, server }), content);
   const ranges = server.asked.map((asked) => asked.replace("/file.bin", "").trim());
-  assertEquals(ranges.length, 5);
-  assertEquals(ranges[0], "");
-  assert(ranges.slice(1).every((range) => range.startsWith("bytes=")), ranges.join());
+  assertEquals([ranges.length, ranges[0]], [5, ""]);
+  // How much of a cut answer arrives is the network's affair.
+  assert(ranges.at(-1)?.startsWith("bytes="), ranges.join());
 });
 
 Deno.test("a download begins anew where the other server has no ranges, or another file by now", async () => {
@@ -276,6 +277,30 @@ Deno.test("a file that is received is what was announced, or nothing is left of 
   // A name is a name, wherever it would lead.
   assertEquals((await send({ sha256: await sha256(archive), name: "../../../c.tar.gz" })).images.train, 4);
   assertEquals(await fileNames(folder.path), ["data"]);
+});
+
+const noSmallDisk = smallDiskProblem();
+
+Deno.test({
+  name: `a disk that fills while a source comes is told, and nothing is left${noSmallDisk ? ` (${noSmallDisk})` : ""}`,
+  ignore: noSmallDisk !== undefined,
+  async fn() {
+    using disk = new SmallDisk(2);
+    const content = noise(4 * 2 ** 20);
+    await using server = await serveFiles({ "/file.zip": content });
+    const registry = new DatasetRegistry(disk.folder);
+    const url = new URL("/file.zip", server.url);
+    async function* chunks() {
+      for (let at = 0; at < content.length; at += 65_536) yield content.subarray(at, at + 65_536);
+    }
+    const received = receivedFile({ name: "file.zip", bytes: content.length, chunks: chunks() }, ROOM);
+    const fetched = fetchedFiles([{ url, sha256: await sha256(content) }], OPTIONS);
+    for (const [source, task] of [[received, "Cannot take file.zip"], [fetched, `Cannot fetch ${url}`]] as const) {
+      const error = await assertRejects(() => registry.import("pets", source), DatasetError);
+      assertEquals([error.kind, error.message], ["storage", `${task}: the disk is full`]);
+      assertEquals(await fileNames(`${disk.folder}/datasets`), []);
+    }
+  },
 });
 
 Deno.test("safeFileName() leaves a plain name", () => {

@@ -2,6 +2,7 @@ import { basename, join } from "node:path";
 import type { ImageSource } from "../dataset.ts";
 import { asStorageError, DatasetError } from "../errors.ts";
 import { fileType } from "../images/file_type.ts";
+import { checkRatio } from "./bomb.ts";
 import type { CifarLayout } from "./cifar.ts";
 import { CIFAR_LAYOUTS, cifarFiles, openCifar } from "./cifar.ts";
 import { readStart } from "./file_start.ts";
@@ -70,20 +71,28 @@ async function openArchive(path: string, signal: AbortSignal): Promise<AsyncIter
       "Cannot import this file: must be a tar archive (.tar.gz) of CIFAR-10 or CIFAR-100, a zip, an .npz, or a folder",
     );
   }
-  const file = await ofSource(basename(path), () => Deno.open(path));
+  const title = basename(path);
+  const { size } = await ofSource(title, () => Deno.stat(path));
+  const file = await ofSource(title, () => Deno.open(path));
   const bytes = type === "gzip" ? file.readable.pipeThrough(new DecompressionStream("gzip")) : file.readable;
-  return guarded(bytes, signal);
+  return guarded(bytes, { title, size, signal });
 }
 
-/** Heeds the signal; a failure of the decompressor becomes ours. */
-async function* guarded(bytes: AsyncIterable<Uint8Array>, signal: AbortSignal): AsyncGenerator<Uint8Array> {
+/** Heeds the signal, and what an archive may grow to; a failure of the decompressor becomes ours. */
+async function* guarded(
+  bytes: AsyncIterable<Uint8Array>,
+  { title, size, signal }: { readonly title: string; readonly size: number; readonly signal: AbortSignal },
+): AsyncGenerator<Uint8Array> {
   try {
+    let total = 0;
     for await (const chunk of bytes) {
       signal.throwIfAborted();
+      total += chunk.length;
+      checkRatio(title, total, size);
       yield chunk;
     }
   } catch (error) {
-    if (signal.aborted) throw error;
+    if (signal.aborted || error instanceof DatasetError) throw error;
     throw new DatasetError("invalid", "Archive is truncated or damaged: it cannot be decompressed to its end", {
       cause: error,
     });

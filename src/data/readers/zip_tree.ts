@@ -4,17 +4,11 @@ import { crc32 } from "node:zlib";
 import { type Entry, getFileNameLowLevel, openPromise, type ZipFile } from "yauzl";
 import { asSourceError, DatasetError } from "../errors.ts";
 import { compareCodePoints, type FileTree, type TreeEntry } from "./file_tree.ts";
+import { checkRatio } from "./bomb.ts";
 import { checkMemberName } from "./member_name.ts";
 
 /** Members are held in memory, at about a kilobyte each; ImageNet has 1.3 million. */
 const MAX_MEMBERS = 4_000_000;
-/**
- * What a member, and all of them together, may be larger than their compressed bytes. Image files hardly compress at
- * all; deflate reaches 1,032, and members that share their bytes any number.
- */
-const MAX_RATIO = 200;
-/** So much is never a bomb: flat images compress well. */
-const HARMLESS_BYTES = 16 * 1024 * 1024;
 /** Unix's file type in the upper half of the external attributes. */
 const SYMBOLIC_LINK = 0o12;
 const STORED = 0;
@@ -155,15 +149,6 @@ function childrenOf(folder: ZipEntry): ZipEntry[] {
 /** The folder that macOS adds to the archives it makes. */
 function isMacMetadata(name: string): boolean {
   return name === "__MACOSX";
-}
-
-function checkRatio(what: string, bytes: number, compressed: number): void {
-  if (bytes <= HARMLESS_BYTES || bytes <= MAX_RATIO * compressed) return;
-  throw new DatasetError(
-    "invalid",
-    `Archive looks like a zip bomb: ${what} grows from ${compressed} to ${bytes} bytes, ` +
-      `at most ${MAX_RATIO} times its size are accepted`,
-  );
 }
 
 /** The library sees to it that no more than the length comes. */
