@@ -240,6 +240,7 @@ Deno.test("checkDescribeModel() checks sizes, and takes a data set in place of t
     dataset: "mnist",
     batchSize: 8,
     precision: "f32",
+    emaDecay: undefined,
   });
   refuses(check({ dataset: "mnist", classes: 10 }), 'Field "classes" must be left out beside a data set, got 10');
   refuses(check({ dataset: "mnist", input: { height: 8, width: 8, channels: 1 } }), 'Field "input"');
