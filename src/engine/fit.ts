@@ -58,7 +58,7 @@ export interface PlanningParts {
  * Plans everything a run needs.
  * @throws what the interlude throws.
  * @throws {EngineError} `exhausted`, naming the largest batch that fits, or the images that do not; `invalid` when a batch
- * is larger than the split.
+ * is larger than the split, or cutout's square than an image.
  * @throws {ModelError} for an unknown network.
  */
 export async function planTraining(
@@ -76,6 +76,7 @@ export async function planTraining(
     );
   }
   if (used.test === 0) throw new EngineError("invalid", `Cannot train on ${dataset.name}: it has no test images`);
+  requireCutoutWithin(config, dataset);
   try {
     return await planWithin(context, config, parts);
   } catch (error) {
@@ -88,6 +89,15 @@ export async function planTraining(
       { cause: error },
     );
   }
+}
+
+/** Squares of the images' size and more leave little or nothing to learn from. */
+function requireCutoutWithin({ cutoutSize = 0 }: TrainingConfig, { name, height, width }: DatasetDescription): void {
+  if (cutoutSize < Math.min(height, width)) return;
+  throw new EngineError(
+    "invalid",
+    `Cannot cut squares of ${cutoutSize} pixels out of ${name}: its images are ${height}x${width}, choose a smaller side`,
+  );
 }
 
 async function planWithin(

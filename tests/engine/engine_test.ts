@@ -196,6 +196,8 @@ Deno.test("startEngine() gives an engine that trains, evaluates and infers", asy
       assertEquals((await failing({ dataset: "nope" })).kind, "not-found");
       assertEquals((await failing({ model: { name: "lm-resnet-21" } })).kind, "invalid");
       assertStringIncludes((await failing({ batchSize: 101 })).message, "gives 100 training images");
+      assertStringIncludes((await failing({ cutoutSize: 28 })).message, "Cannot cut squares of 28 pixels out of mnist");
+      await engine.check({ ...config, cutoutSize: 27 });
       const huge = await failing({
         model: { name: "resnext-29-8x64d" },
         batchSize: 1000,

@@ -333,7 +333,7 @@ export type AugmentationConfig = Message<"multistep.v1.AugmentationConfig"> & {
 
   /**
    * Cutout (DeVries and Taylor 2017): a square of this side around any pixel, cut off at the borders, is set to 0 after
-   * normalisation. At most 4096; default 0, none.
+   * normalisation. Smaller than the images, at most 4096; default 0, none.
    *
    * @generated from field: optional uint32 cutout_size = 4;
    */
