@@ -21,12 +21,17 @@ const fills = {
 /** @throws {InvalidFieldError} */
 export function checkAugmentation(
   message: proto.AugmentationConfig | undefined,
+  { batchSize }: { readonly batchSize: number },
 ): Partial<AugmentationDefaults> & AugmentationChoices {
   const { cropPadding, horizontalFlip, mixupAlpha = 0, cutoutSize = 0 } = message ?? {};
   if (cropPadding !== undefined) checkInteger("config.augmentation.crop_padding", cropPadding, { min: 0, max: 64 });
   checkZeroOrSingle("config.augmentation.mixup_alpha", mixupAlpha);
   if (mixupAlpha > mostAlpha) {
     throw new InvalidFieldError("config.augmentation.mixup_alpha", mixupAlpha, `at most ${mostAlpha}`);
+  }
+  if (mixupAlpha > 0 && batchSize === 1) {
+    const allowed = "0 with a batch size of 1, which has no second image";
+    throw new InvalidFieldError("config.augmentation.mixup_alpha", mixupAlpha, allowed);
   }
   checkInteger("config.augmentation.cutout_size", cutoutSize, { min: 0, max: mostSide });
   return {

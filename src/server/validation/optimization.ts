@@ -102,8 +102,11 @@ export function checkSchedule(
   };
 }
 
-/** 0 < value < 1; undefined: there is none. @throws {InvalidFieldError} */
+/** Closer to 1, what a step adds to an average is below what a 32-bit float tells apart: it would stay as it began. */
+const mostDecay = 0.999999;
+
+/** Above 0; undefined: there is none. @throws {InvalidFieldError} */
 export function checkDecay(field: string, value: number | undefined): number | undefined {
-  if (value === undefined || (value > 0 && value < 1)) return value;
-  throw new InvalidFieldError(field, value, "above 0 and below 1, or left out");
+  if (value === undefined || (value > 0 && value <= mostDecay)) return value;
+  throw new InvalidFieldError(field, value, `above 0 and at most ${mostDecay}, or left out`);
 }

@@ -51,7 +51,7 @@ export function checkTrainingConfig(message: proto.TrainingConfig | undefined): 
     ...checkOptimizer(config.optimizer),
     ...checkSchedule(config.schedule, { epochs, mostEpochs }),
     labelSmoothing: checkFraction("config.label_smoothing", labelSmoothing),
-    ...checkAugmentation(config.augmentation),
+    ...checkAugmentation(config.augmentation, { batchSize }),
     precision: checkPrecision("config.precision", config.precision),
     evaluateEveryEpochs: checkInteger("config.evaluate_every_epochs", evaluateEveryEpochs, { min: 0, max: mostEpochs }),
     checkpointEverySteps: checkInteger("config.checkpoint_every_steps", checkpointEverySteps, {

@@ -416,7 +416,11 @@ Deno.test("DescribeModel tells the memory of training where a batch size is give
   const averaged = await fixture.catalogClient.describeModel({ model, batchSize: 10, emaDecay: 0.999 });
   assertEquals(averaged.trainingMemory?.parameterBytes, 2n);
   const never = fixture.catalogClient.describeModel({ model, batchSize: 10, emaDecay: 1 });
-  await refused(never, Code.InvalidArgument, 'Field "ema_decay" must be above 0 and below 1, or left out, got 1');
+  await refused(
+    never,
+    Code.InvalidArgument,
+    'Field "ema_decay" must be above 0 and at most 0.999999, or left out, got 1',
+  );
   const both = fixture.catalogClient.describeModel({ model, classes: 3, dataset: "digits" });
   await refused(both, Code.InvalidArgument, 'Field "classes" must be left out beside a data set, got 3');
 });

@@ -76,7 +76,7 @@ Deno.test("checkTrainingConfig() keeps what was set, zeros included", () => {
       columns: 3,
     },
     epochs: 100_000,
-    batchSize: 1,
+    batchSize: 2,
     seed: BigInt(Number.MAX_SAFE_INTEGER),
     limitTrain: 1,
     optimizer: {
@@ -115,7 +115,7 @@ Deno.test("checkTrainingConfig() keeps what was set, zeros included", () => {
     },
     dataset: "d",
     epochs: 100_000,
-    batchSize: 1,
+    batchSize: 2,
     seed: Number.MAX_SAFE_INTEGER,
     limitTrain: 1,
     limitTest: undefined,
@@ -243,9 +243,10 @@ const wrong: [Fields, string][] = [
   [{ optimizer: { learningRate: 1e-300 } }, 'Field "config.optimizer.learning_rate" must be from 1.18e-38'],
   [
     { optimizer: { emaDecay: 0 } },
-    'Field "config.optimizer.ema_decay" must be above 0 and below 1, or left out, got 0',
+    'Field "config.optimizer.ema_decay" must be above 0 and at most 0.999999, or left out, got 0',
   ],
   [{ optimizer: { emaDecay: 1 } }, "got 1"],
+  [{ optimizer: { emaDecay: 0.9999999 } }, "got 0.9999999"],
   [{ optimizer: { emaDecay: NaN } }, "got NaN"],
   [
     { schedule: { kind: 9 as ScheduleKind } },
@@ -299,6 +300,10 @@ const wrong: [Fields, string][] = [
   ],
   [{ augmentation: { mixupAlpha: 1e-310 } }, "got 1e-310"],
   [{ augmentation: { mixupAlpha: NaN } }, "got NaN"],
+  [
+    { batchSize: 1, augmentation: { mixupAlpha: 0.2 } },
+    'Field "config.augmentation.mixup_alpha" must be 0 with a batch size of 1, which has no second image, got 0.2',
+  ],
   [{ augmentation: { mixupAlpha: 101 } }, 'Field "config.augmentation.mixup_alpha" must be at most 100, got 101'],
   [
     { augmentation: { cutoutSize: 4097 } },

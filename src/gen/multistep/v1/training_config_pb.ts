@@ -231,9 +231,9 @@ export type OptimizerConfig = Message<"multistep.v1.OptimizerConfig"> & {
 
   /**
    * Keeps the weights' exponential moving average too: average' = decay average + (1 - decay) w after every step, from
-   * the initial weights on; above 0, below 1. It takes the weights' place wherever a network is used: when the run is
-   * evaluated, and of its checkpoints in Infer, Evaluate and ExportModel. Running statistics are not averaged. Left out:
-   * no average.
+   * the initial weights on; above 0, at most 0.999999. It takes the weights' place wherever a network is used: when the
+   * run is evaluated, and of its checkpoints in Infer, Evaluate and ExportModel. Running statistics are not averaged. Left
+   * out: no average.
    *
    * @generated from field: optional double ema_decay = 9;
    */
