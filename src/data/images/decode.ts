@@ -54,9 +54,7 @@ export async function inspectImage(
       // Only reads the header.
       const extent = extentSeen(await sharp(bytes, INPUT).metadata());
       if (isCutPng(bytes) || isCutWebp(bytes)) throw new ImageError(TRUNCATED);
-      const pixels = await decodeFrame(sharp, bytes, { extent, target, preprocessing });
-      // What is cut out of an image tells nothing about the lines below it; WebP files are always decoded whole.
-      if (preprocessing.method !== "stretch" && fileType(bytes) !== "WebP") await decodeAll(sharp, bytes, extent);
+      const pixels = await decodeAll(sharp, bytes, { extent, target, preprocessing });
       return { ...extent, pixels };
     })
   );
@@ -101,10 +99,22 @@ function decodeFrame(
   return decodeTo(scaledTo(image, scaled, { fast: false }).extract({ top, left, height, width }), target);
 }
 
-/** Whether all of an image can be decoded, in the cheapest way: JPEG files at an eighth. */
-async function decodeAll(sharp: typeof SharpLibrary, bytes: Uint8Array, extent: Extent): Promise<void> {
-  const eighth = { height: Math.ceil(extent.height / 8), width: Math.ceil(extent.width / 8) };
-  await decodeTo(scaledTo(asSeen(sharp, bytes), eighth, { fast: true }), { ...eighth, channels: 3 });
+/** As `decodeFrame()`, and decodes the lines below the frame too, whose damage it would not tell. */
+async function decodeAll(sharp: typeof SharpLibrary, bytes: Uint8Array, options: FrameOptions): Promise<Uint8Array> {
+  const { extent, target, preprocessing } = options;
+  const { scaled, top, left } = frameOf(preprocessing, extent, target);
+  const below = scaled.height - top - target.height;
+  // WebP files are decoded whole in any case.
+  if (below === 0 || fileType(bytes) === "WebP") return await decodeFrame(sharp, bytes, options);
+  if (below <= target.height) {
+    const { height, width, channels } = { ...target, height: target.height + below };
+    const cut = scaledTo(asSeen(sharp, bytes), scaled, { fast: false }).extract({ top, left, height, width });
+    return (await decodeTo(cut, { height, width, channels })).slice(0, imageBytes(target));
+  }
+  // Of a tall image that would be much: it is decoded again, where it is a JPEG file at an eighth.
+  const eighth = { height: Math.ceil(extent.height / 8), width: Math.ceil(extent.width / 8), channels: 3 } as const;
+  await decodeTo(scaledTo(asSeen(sharp, bytes), eighth, { fast: true }), eighth);
+  return await decodeFrame(sharp, bytes, options);
 }
 
 /** The image upright, on white, in sRGB. */
