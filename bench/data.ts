@@ -109,7 +109,7 @@ async function decodeAlone(files: readonly Uint8Array[]): Promise<number> {
       const { top, left, height, width } = randomRegion(PHOTOGRAPH, RANDOM_RESIZED_CROP, {
         seed: 1,
         epoch: 0,
-        example: i,
+        example: i % STREAMED,
       });
       await sharp(files[i % files.length]).extract({ top, left, height, width })
         .resize({ height: TARGET.height, width: TARGET.width, fit: "fill", kernel: "linear" }).raw().toBuffer();
