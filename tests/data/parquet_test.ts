@@ -92,6 +92,30 @@ Deno.test("import() leaves out rows without an image or a label, and says which"
   );
 });
 
+Deno.test("import() takes labels that are digits of a text, and none for an empty text or a list", async () => {
+  const labelled = (labels: unknown[], type: "STRING" | "JSON") =>
+    parquet([
+      { name: "image", data: labels.map(() => red), type: "BYTE_ARRAY" },
+      { name: "label", data: labels, type },
+    ]);
+  const cases = [
+    { labels: ["0", "1", "", " 1"], type: "STRING", refused: ["", " 1"] },
+    { labels: [0, 1, [], [1]], type: "JSON", refused: ["", "1"] },
+  ] as const;
+  for (const { labels, type, refused } of cases) {
+    await using folder = await TemporaryFolder.create();
+    await folder.write("set/train.parquet", labelled([...labels], type));
+    await folder.write("set/test.parquet", test);
+    const { description } = await new DatasetRegistry(folder.join("data")).import("set", folder.join("set"), SIZE);
+    const reason = (row: number) => `its label is ${refused[row]}: must be a whole number below 100000`;
+    assertEquals(
+      description,
+      "Parquet files of 2 classes, scaled to 2x2x3: 2 to train, 2 to test; 2 files were left out: " +
+        `train.parquet: row 2 (${reason(0)}), train.parquet: row 3 (${reason(1)})`,
+    );
+  }
+});
+
 Deno.test("import() refuses Parquet files that are damaged or lack a column", async () => {
   const file = "Cannot use train-00000-of-00001.parquet: ";
   const damaged = await failure(new TextEncoder().encode("hello, this is no Parquet file"));

@@ -103,7 +103,7 @@ async function openTable(file: SourceEntry, skipped: SkippedFiles): Promise<Tabl
       }));
   const rows = await readRows([label], { start: 0, end: Number(metadata.num_rows) });
   const labels = Int32Array.from(rows, (row, i) => {
-    const value = Number(row[label] ?? NaN);
+    const value = labelOf(row[label]);
     if (Number.isInteger(value) && value >= 0 && value < MAX_CLASSES) return value;
     skipped.add(
       `${file.path}: row ${i}`,
@@ -132,6 +132,12 @@ async function* readGroups({ path, metadata, image, labels, readRows }: Table) {
       .filter(({ label }) => label >= 0);
     start = end;
   }
+}
+
+/** NaN for what is no number, the empty text and the empty list among it, which JavaScript takes for 0. */
+function labelOf(value: unknown): number {
+  const isNumber = typeof value === "number" || typeof value === "bigint" || typeof value === "boolean";
+  return isNumber || (typeof value === "string" && /^\d+$/.test(value)) ? Number(value) : NaN;
 }
 
 function imageOf(value: unknown, path: string) {
