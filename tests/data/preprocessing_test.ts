@@ -1,4 +1,4 @@
-import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
+import { assert, assertEquals, assertRejects } from "@std/assert";
 import sharp from "sharp";
 import { decodeKnownImage } from "../../src/data/images/decode.ts";
 import { frameOf } from "../../src/data/images/preprocessing.ts";
