@@ -4,7 +4,7 @@ import type { TrainingConfig } from "../../engine/mod.ts";
 import type { DescribeModelRequest, GetDatasetSampleRequest } from "../../gen/mod.ts";
 import type { ModelSpec } from "../../models/mod.ts";
 import { InvalidFieldError } from "../errors.ts";
-import { checkInteger, checkName, checkSplit } from "./fields.ts";
+import { BATCH_SIZES, checkInteger, checkName, checkSplit } from "./fields.ts";
 import { checkImageSize, checkModelSpec } from "./model_spec.ts";
 import { checkDecay } from "./optimization.ts";
 import { checkPrecision } from "./training_config.ts";
@@ -35,7 +35,7 @@ export function checkDescribeModel(request: DescribeModelRequest): ModelQuestion
     input: input && checkImageSize("input", input),
     classes: classes === undefined ? undefined : checkInteger("classes", classes, { min: 1, max: 100_000 }),
     dataset,
-    batchSize: batchSize === undefined ? undefined : checkInteger("batch_size", batchSize, { min: 1, max: 65_536 }),
+    batchSize: batchSize === undefined ? undefined : checkInteger("batch_size", batchSize, BATCH_SIZES),
     precision: checkPrecision("precision", request.precision),
     emaDecay: checkDecay("ema_decay", request.emaDecay),
   };

@@ -6,6 +6,9 @@ export interface Range {
   readonly max: number;
 }
 
+/** Images are a dimension of dispatches, which WebGPU lets every adapter end at this size. */
+export const BATCH_SIZES: Range = { min: 1, max: 65_535 };
+
 /** An integer in a range, both ends included. */
 export function checkInteger(field: string, value: number, { min, max }: Range): number {
   if (Number.isInteger(value) && value >= min && value <= max) return value;

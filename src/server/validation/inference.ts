@@ -2,7 +2,7 @@
 import type { ImageSize } from "../../data/mod.ts";
 import type { EvaluateRequest, Image, InferRequest, ModelSource, StreamInferRequest } from "../../gen/mod.ts";
 import { InvalidFieldError } from "../errors.ts";
-import { checkInteger, checkName, checkRunName, checkSplit, checkText } from "./fields.ts";
+import { BATCH_SIZES, checkInteger, checkName, checkRunName, checkSplit, checkText } from "./fields.ts";
 import { checkImageSize } from "./model_spec.ts";
 
 /** Which weights: the newest of a run, or a checkpoint's. */
@@ -32,7 +32,7 @@ export function checkEvaluate(request: EvaluateRequest): EvaluationOrder {
     source: checkSource(request.source),
     dataset: request.dataset === "" ? undefined : checkName("dataset", request.dataset),
     split: checkSplit(request.split, "test"),
-    batchSize: checkInteger("batch_size", request.batchSize ?? 64, { min: 1, max: 65_536 }),
+    batchSize: checkInteger("batch_size", request.batchSize ?? 64, BATCH_SIZES),
     limit: request.limit === undefined ? undefined : checkInteger("limit", request.limit, { min: 1, max: 2 ** 32 - 1 }),
   };
 }

@@ -4,7 +4,7 @@ import * as proto from "../../gen/mod.ts";
 import { InvalidFieldError } from "../errors.ts";
 import { resolveRecipe } from "../recipes/resolve.ts";
 import { type AugmentationDefaults, checkAugmentation } from "./augmentation.ts";
-import { checkEnum, checkFraction, checkInteger, checkName, checkPresent, checkText } from "./fields.ts";
+import { BATCH_SIZES, checkEnum, checkFraction, checkInteger, checkName, checkPresent, checkText } from "./fields.ts";
 import { checkModelSpec } from "./model_spec.ts";
 import { checkOptimizer, checkSchedule } from "./optimization.ts";
 import { checkStochastic } from "./stochastic.ts";
@@ -44,7 +44,7 @@ export function checkTrainingConfig(message: proto.TrainingConfig | undefined): 
     model: checkModelSpec("config.model", config.model),
     dataset: checkName("config.dataset", config.dataset),
     epochs: checkInteger("config.epochs", epochs, { min: 1, max: mostEpochs }),
-    batchSize: checkInteger("config.batch_size", batchSize, { min: 1, max: 65_536 }),
+    batchSize: checkInteger("config.batch_size", batchSize, BATCH_SIZES),
     seed: checkSeed(config.seed ?? 0n),
     limitTrain: checkLimit("config.limit_train", config.limitTrain),
     limitTest: checkLimit("config.limit_test", config.limitTest),
